@@ -1,0 +1,1 @@
+//! The matrix, the job keys, the Executor trait and the per-job pipeline

@@ -1,0 +1,1 @@
+//! Runs the job graph: limits, cancellation, events

@@ -1,0 +1,1 @@
+//! Read an ELF object and edit it: bytes in, bytes out

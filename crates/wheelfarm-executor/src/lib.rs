@@ -1,0 +1,1 @@
+//! Runs build actions in Docker, and makes builder images and environments

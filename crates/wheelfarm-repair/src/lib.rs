@@ -1,0 +1,1 @@
+//! Plan and apply a wheel repair: graft, patch, retag, SBOM

@@ -1,0 +1,1 @@
+//! Requirements in, PEP 751 lock out; fetching with hash check

@@ -1,0 +1,1 @@
+//! Immutable objects by digest, action records and environments over object_store

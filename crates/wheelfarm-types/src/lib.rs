@@ -1,0 +1,1 @@
+//! Names, versions, filenames, tags, digests: the words every other crate speaks

@@ -1,0 +1,1 @@
+//! The wheel archive: zip, RECORD, WHEEL, METADATA, and a deterministic writer

@@ -1,0 +1,2 @@
+//! wheelfarm
+fn main() {}
