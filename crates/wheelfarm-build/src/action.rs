@@ -1,0 +1,144 @@
+//! One description of work for every executor, and the trait they implement.
+//!
+//! ```text
+//!   wheelfarm-build      Action, trait Executor          (this crate: knows no Docker)
+//!        ^      ^
+//!        |      wheelfarm-executor   impl Executor for Docker ...
+//!        wheelfarm-coordinator       calls Executor::run
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use wheelfarm_types::Digest;
+
+/// Where an action finds its inputs: read-only.
+pub const INPUT_DIR: &str = "/in";
+/// Where an action finds its tools: `/tools/<name>/<name>`, read-only.
+pub const TOOL_DIR: &str = "/tools";
+/// The only writable place beside `/tmp`: empty at the start, in memory, and the working directory.
+pub const WORK_DIR: &str = "/build";
+/// What lies here at the end is the output.
+pub const OUTPUT_DIR: &str = "/build/out";
+
+/// A command to run in an image on given inputs, with everything it may use said here.
+#[derive(Debug, Clone)]
+pub struct Action {
+    /// What it is, for people and for labels: `build psycopg2 2.9.13 cp311-manylinux_2_36_x86_64`.
+    pub name: String,
+    /// The image, as the executor that made or found it names it.
+    pub image: String,
+    /// Files under [`INPUT_DIR`], by relative path.
+    pub inputs: BTreeMap<String, Digest>,
+    /// Executables under [`TOOL_DIR`], by name: kept between actions, since they seldom change.
+    pub tools: BTreeMap<String, Digest>,
+    /// Program and arguments, run in [`WORK_DIR`].
+    pub command: Vec<String>,
+    /// The whole environment beside what the image sets.
+    pub environment: BTreeMap<String, String>,
+    /// Whether the network may be used. Never for builds, unless the user's recipe says so.
+    pub network: bool,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// Upper bounds of an action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Processor cores.
+    pub cores: f64,
+    /// Memory in bytes, what is written to the work directory included.
+    pub memory: u64,
+    /// Processes and threads.
+    pub pids: i64,
+    /// Wall time.
+    pub time: Duration,
+    /// Size of the work directory in bytes.
+    pub scratch: u64,
+    /// Size of all outputs in bytes.
+    pub output: u64,
+    /// Size of the log that is kept, in bytes; what comes after is dropped, and said so.
+    pub log: u64,
+}
+
+/// How an action ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The command ended with this code.
+    Code(i64),
+    /// It reached [`Limits::time`] and was killed.
+    TimedOut,
+    /// The kernel killed it at [`Limits::memory`].
+    OutOfMemory,
+}
+
+/// What an action left.
+#[derive(Debug, Clone)]
+pub struct ActionResult {
+    /// How it ended.
+    pub exit: Exit,
+    /// Files under [`OUTPUT_DIR`] by relative path; regular files only. Present even after a failure.
+    pub outputs: BTreeMap<String, Bytes>,
+    /// What the command printed on both streams.
+    pub log: Bytes,
+}
+
+/// Receives each line of an action's log while it runs.
+pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Runs actions somewhere.
+pub trait Executor: Send + Sync {
+    /// Runs `action` to its end; removes everything it made, also when `cancel` fires or this future is dropped.
+    fn run<'a>(
+        &'a self,
+        action: &'a Action,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>>;
+
+    /// How many containers (or whatever holds an action) were started so far, for the summary.
+    fn started(&self) -> u64;
+}
+
+/// The executor itself could not do its work; the action's own failure is an [`Exit`].
+#[derive(Debug, thiserror::Error)]
+pub struct ExecutorError {
+    /// What went wrong, for callers that act on it.
+    pub kind: ExecutorErrorKind,
+    /// What went wrong, for people.
+    pub message: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+/// Kinds of [`ExecutorError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutorErrorKind {
+    /// The engine (say, the Docker daemon) does not answer.
+    EngineUnavailable,
+    /// The image is not there and could not be had.
+    ImageUnavailable,
+    /// No registry answers.
+    RegistryUnavailable,
+    /// System packages could not be installed.
+    Packages,
+    /// The store failed while inputs were read.
+    Store,
+    /// An output broke a limit or is no regular file.
+    Output,
+    /// The user cancelled.
+    Cancelled,
+    /// Anything else the engine said.
+    Engine,
+}
+
+impl fmt::Display for ExecutorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

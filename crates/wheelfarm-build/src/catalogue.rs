@@ -1,0 +1,235 @@
+//! The catalogue of builder images: data (`images/catalogue.toml`), parsed once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use wheelfarm_types::{Arch, Digest, PythonVersion, Target};
+
+use crate::environment::PackageManager;
+
+const DATA: &str = include_str!("../../../images/catalogue.toml");
+
+/// Every builder image the farm knows.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    images: Vec<BuilderImage>,
+    /// How Debian-made images are made.
+    pub debian_recipe: DebianRecipe,
+}
+
+/// One builder image for one architecture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuilderImage {
+    /// Short name: `debian-12`, `manylinux_2_28`.
+    pub name: String,
+    /// What its C library allows at best.
+    pub target: Target,
+    /// How system packages are added to it.
+    pub manager: PackageManager,
+    /// The Pythons in it.
+    pub pythons: Vec<PythonVersion>,
+    /// Where it comes from.
+    pub source: ImageSource,
+    /// The one to pull when nothing is there and nothing was asked for.
+    pub default: bool,
+}
+
+/// Where a builder image comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageSource {
+    /// Pulled: a reference with the digest of the platform's manifest.
+    Registry {
+        /// `quay.io/pypa/manylinux_2_28_x86_64@sha256:...`.
+        reference: String,
+    },
+    /// Made from the packages of this Debian suite.
+    Debian {
+        /// Code name: `bookworm`.
+        suite: String,
+    },
+}
+
+/// How Debian-made images are made.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DebianRecipe {
+    /// Packages of a builder.
+    pub builder_packages: Vec<String>,
+    /// Packages of a bare runtime.
+    pub runtime_packages: Vec<String>,
+    /// apt.conf lines for `mmdebstrap --aptopt`.
+    pub apt_options: Vec<String>,
+    /// dpkg.cfg lines for `mmdebstrap --dpkgopt`.
+    pub dpkg_options: Vec<String>,
+}
+
+/// What an image on this machine really is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// How the executor names it.
+    pub id: String,
+    /// sha256 over the canonical JSON of its layers' uncompressed digests (`RootFS.Layers`), environment,
+    /// architecture and operating system: equal for equal content, wherever it was pulled from or made.
+    pub content: Digest,
+    /// Size on disk in bytes.
+    pub size: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Data {
+    pythons_official: Vec<PythonVersion>,
+    official: Vec<Official>,
+    debian: Vec<Debian>,
+    debian_recipe: DebianRecipe,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Official {
+    name: String,
+    policy: String,
+    manager: PackageManager,
+    #[serde(default)]
+    default: bool,
+    references: BTreeMap<Arch, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Debian {
+    name: String,
+    suite: String,
+    policy: String,
+    python: PythonVersion,
+}
+
+impl Catalogue {
+    /// The catalogue that is compiled in, for machines of `arch`; the lowest C library first.
+    ///
+    /// # Panics
+    /// Never: a test parses the data.
+    pub fn builtin(arch: Arch) -> Self {
+        let data: Data = toml::from_str(DATA).expect("images/catalogue.toml is checked by a test");
+        let target = |policy: &str| -> Target {
+            format!("{policy}_{arch}")
+                .parse()
+                .expect("images/catalogue.toml is checked by a test")
+        };
+        let mut images = Vec::new();
+        for image in data.debian {
+            images.push(BuilderImage {
+                target: target(&image.policy),
+                name: image.name,
+                manager: PackageManager::Apt,
+                pythons: vec![image.python],
+                source: ImageSource::Debian { suite: image.suite },
+                default: false,
+            });
+        }
+        for image in data.official {
+            let Some(reference) = image.references.get(&arch) else {
+                continue;
+            };
+            images.push(BuilderImage {
+                target: target(&image.policy),
+                name: image.name,
+                manager: image.manager,
+                pythons: data.pythons_official.clone(),
+                source: ImageSource::Registry {
+                    reference: reference.clone(),
+                },
+                default: image.default,
+            });
+        }
+        // glibc sorts before musl.
+        images.sort_by_key(|image| image.target.libc);
+        Self {
+            images,
+            debian_recipe: data.debian_recipe,
+        }
+    }
+
+    /// All images, the lowest C library first.
+    pub fn images(&self) -> &[BuilderImage] {
+        &self.images
+    }
+
+    /// The image called `name`.
+    pub fn get(&self, name: &str) -> Option<&BuilderImage> {
+        self.images.iter().find(|image| image.name == name)
+    }
+}
+
+impl BuilderImage {
+    /// The interpreter `python` inside the image.
+    pub fn interpreter(&self, python: PythonVersion) -> PathBuf {
+        match self.source {
+            // One directory per interpreter and ABI: the manylinux images' contract.
+            ImageSource::Registry { .. } => format!(
+                "/opt/python/{}-{}/bin/python",
+                python.python_tag(),
+                python.abi_tag()
+            )
+            .into(),
+            ImageSource::Debian { .. } => format!("/usr/bin/python{}", python.release()).into(),
+        }
+    }
+
+    /// The name a local image of a Debian-made builder has: `wheelfarm/debian-12:x86_64`.
+    pub fn local_tag(&self) -> String {
+        format!("wheelfarm/{}:{}", self.name, self.target.arch)
+    }
+
+    /// The name of the bare runtime image in which its wheels are proved: Python and nothing else where we made
+    /// it, the builder image itself (without the environment's system packages) where it was pulled.
+    pub fn runtime_tag(&self) -> String {
+        match &self.source {
+            ImageSource::Registry { reference } => reference.clone(),
+            ImageSource::Debian { .. } => {
+                format!("wheelfarm/{}-runtime:{}", self.name, self.target.arch)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_parses_for_every_architecture() {
+        for arch in [
+            "x86_64", "i686", "aarch64", "ppc64le", "s390x", "armv7l", "riscv64",
+        ] {
+            let catalogue = Catalogue::builtin(arch.parse().unwrap());
+            assert!(catalogue.get("musllinux_1_2").is_some(), "{arch}");
+            assert!(
+                catalogue
+                    .images()
+                    .is_sorted_by_key(|image| image.target.libc),
+                "{arch}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_default_per_architecture_at_most_and_references_have_digests() {
+        let catalogue = Catalogue::builtin(Arch::X86_64);
+        assert_eq!(
+            catalogue
+                .images()
+                .iter()
+                .filter(|image| image.default)
+                .count(),
+            1
+        );
+        for image in catalogue.images() {
+            if let ImageSource::Registry { reference } = &image.source {
+                let (_, digest) = reference.split_once('@').unwrap();
+                assert!(digest.parse::<Digest>().is_ok(), "{reference}");
+            }
+        }
+    }
+}

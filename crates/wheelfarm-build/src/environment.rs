@@ -1,0 +1,74 @@
+//! Environments: a builder image plus system packages, resolved once and pinned.
+
+use serde::{Deserialize, Serialize};
+use wheelfarm_types::Digest;
+
+/// What an environment is made from. Its digest names the derived image and the records in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentRecipe {
+    /// Name in the catalogue: `debian-12`, `manylinux_2_28`.
+    pub image: String,
+    /// What the builder image is, whatever it is called: see [`crate::catalogue::ImageFacts`].
+    pub image_content: Digest,
+    /// The package manager that installs [`Self::packages`].
+    pub manager: PackageManager,
+    /// System packages asked for, sorted, without duplicates.
+    pub packages: Vec<String>,
+}
+
+/// A system package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageManager {
+    /// Debian and Ubuntu.
+    Apt,
+    /// `AlmaLinux`, Rocky; `yum` of CentOS 7 as well.
+    Dnf,
+    /// Alpine.
+    Apk,
+}
+
+/// A system package that is installed in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SystemPackage {
+    /// Name.
+    pub name: String,
+    /// Full version, epoch and release included.
+    pub version: String,
+    /// Architecture, as the package manager names it.
+    pub arch: String,
+}
+
+/// The record of an environment in the store: what was really installed. Never changed once written;
+/// a later resolution of the same recipe is a further record with a higher generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentRecord {
+    /// 1 for the first resolution of the recipe.
+    pub generation: u32,
+    /// What it was made from.
+    pub recipe: EnvironmentRecipe,
+    /// Every package installed, transitive ones and the image's own included, sorted.
+    pub manifest: Vec<SystemPackage>,
+    /// A tar file in the store: the shared libraries, the loader's configuration, `etc/os-release`, and under
+    /// `.wheelfarm` which package owns which library.
+    pub root: Digest,
+}
+
+impl EnvironmentRecipe {
+    /// Names the recipe: sha256 of its canonical JSON.
+    pub fn digest(&self) -> Digest {
+        crate::key::canonical_digest(self)
+    }
+}
+
+impl EnvironmentRecord {
+    /// Names what is installed, whoever installed it: part of every key.
+    pub fn manifest_digest(&self) -> Digest {
+        manifest_digest(&self.manifest)
+    }
+}
+
+/// The digest of a manifest: sha256 of its canonical JSON.
+pub fn manifest_digest(manifest: &[SystemPackage]) -> Digest {
+    crate::key::canonical_digest(&manifest)
+}

@@ -1,0 +1,355 @@
+//! Opening a store, and its blobs, records and series.
+
+use std::fmt;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wheelfarm_types::Digest;
+
+use crate::{StoreError, StoreErrorKind};
+
+/// The layout that this version reads and writes; it rises when an older version could misread the new one.
+const LAYOUT_VERSION: u32 = 1;
+const LAYOUT_FILE: &str = "wheelfarm-store.json";
+
+/// A store of immutable objects. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    address: String,
+    directory: Option<PathBuf>,
+}
+
+/// Whether a create-once object was written by this call or was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// Written now.
+    New,
+    /// Already there; left as it was.
+    Existed,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Layout {
+    version: u32,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.address)
+    }
+}
+
+impl Store {
+    /// Opens the store at `address`, a directory (made if missing) or `memory:`, and checks its layout.
+    pub async fn open(address: &str) -> Result<Self, StoreError> {
+        let (objects, directory): (Arc<dyn ObjectStore>, _) = if address == "memory:" {
+            (Arc::new(InMemory::new()), None)
+        } else {
+            let path = address.strip_prefix("file://").unwrap_or(address);
+            if path.contains("://") {
+                let detail = "this version stores in a local directory only: give a path";
+                return Err(StoreError::new(StoreErrorKind::Address, address, detail));
+            }
+            let io_error = |error: std::io::Error| {
+                let kind = match error.kind() {
+                    std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::ReadOnlyFilesystem => StoreErrorKind::Denied,
+                    std::io::ErrorKind::StorageFull => StoreErrorKind::Full,
+                    _ => StoreErrorKind::Io,
+                };
+                StoreError::new(kind, address, error.to_string())
+            };
+            fs_err::create_dir_all(path).map_err(io_error)?;
+            let path = fs_err::canonicalize(path).map_err(io_error)?;
+            let objects = LocalFileSystem::new_with_prefix(&path)
+                .map_err(|error| StoreError::from_object_store(&error, address))?;
+            (Arc::new(objects), Some(path))
+        };
+        let store = Self {
+            objects,
+            address: address.to_owned(),
+            directory,
+        };
+        store.check_layout().await?;
+        Ok(store)
+    }
+
+    /// Where the store is, as it was given.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The directory the store is in, if it is a local one.
+    pub fn directory(&self) -> Option<&FsPath> {
+        self.directory.as_deref()
+    }
+
+    /// Stores `bytes` and returns their digest. Storing the same bytes again writes nothing.
+    pub async fn put(&self, bytes: Bytes) -> Result<Digest, StoreError> {
+        let digest = Digest::of(&bytes);
+        self.create(&blob_path(&digest), bytes).await?;
+        Ok(digest)
+    }
+
+    /// The bytes of `digest`, verified.
+    pub async fn get(&self, digest: &Digest) -> Result<Bytes, StoreError> {
+        let path = blob_path(digest);
+        let bytes = self
+            .read(&path)
+            .await?
+            .ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, path.as_ref(), ""))?;
+        let found = Digest::of(&bytes);
+        if found == *digest {
+            return Ok(bytes);
+        }
+        let detail = format!(
+            "its bytes have the digest {found}; `wheelfarm store verify --repair` removes it"
+        );
+        Err(StoreError::new(
+            StoreErrorKind::Corrupt,
+            path.as_ref(),
+            detail,
+        ))
+    }
+
+    /// Whether `digest` is stored. Does not read it.
+    pub async fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = blob_path(digest);
+        match self.objects.head(&path).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(StoreError::from_object_store(&error, path.as_ref())),
+        }
+    }
+
+    /// The record of `kind` under `key`.
+    pub async fn record<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        key: &Digest,
+    ) -> Result<Option<T>, StoreError> {
+        self.read_json(&record_path(kind, key)).await
+    }
+
+    /// Writes the record of `kind` under `key`, unless there is one: the first writer wins.
+    pub async fn create_record<T: Serialize>(
+        &self,
+        kind: &str,
+        key: &Digest,
+        value: &T,
+    ) -> Result<Created, StoreError> {
+        let path = record_path(kind, key);
+        self.create(&path, to_json(value, &path)?).await
+    }
+
+    /// The newest entry of the series of `kind` under `key`, with its number.
+    pub async fn latest<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        key: &Digest,
+    ) -> Result<Option<(u64, T)>, StoreError> {
+        let prefix = Path::from(format!("series/{kind}/{key}"));
+        let entries: Vec<_> = self
+            .objects
+            .list(Some(&prefix))
+            .try_collect()
+            .await
+            .map_err(|error| StoreError::from_object_store(&error, prefix.as_ref()))?;
+        let newest = entries
+            .iter()
+            .filter_map(|meta| {
+                meta.location
+                    .filename()?
+                    .strip_suffix(".json")?
+                    .parse::<u64>()
+                    .ok()
+            })
+            .max();
+        let Some(number) = newest else {
+            return Ok(None);
+        };
+        let value = self.read_json(&series_path(kind, key, number)).await?;
+        Ok(value.map(|value| (number, value)))
+    }
+
+    /// Adds entry `number` to the series of `kind` under `key`, unless there is one.
+    pub async fn append<T: Serialize>(
+        &self,
+        kind: &str,
+        key: &Digest,
+        number: u64,
+        value: &T,
+    ) -> Result<Created, StoreError> {
+        let path = series_path(kind, key, number);
+        self.create(&path, to_json(value, &path)?).await
+    }
+
+    pub(crate) fn objects(&self) -> &dyn ObjectStore {
+        self.objects.as_ref()
+    }
+
+    async fn check_layout(&self) -> Result<(), StoreError> {
+        let path = Path::from(LAYOUT_FILE);
+        let version = if let Some(layout) = self.read_json::<Layout>(&path).await? {
+            layout.version
+        } else {
+            let layout = Layout {
+                version: LAYOUT_VERSION,
+            };
+            self.create(&path, to_json(&layout, &path)?).await?;
+            LAYOUT_VERSION
+        };
+        if version > LAYOUT_VERSION {
+            let detail = format!(
+                "its layout is version {version} and this program knows up to {LAYOUT_VERSION}: update wheelfarm, or use another store"
+            );
+            return Err(StoreError::new(
+                StoreErrorKind::Layout,
+                &self.address,
+                detail,
+            ));
+        }
+        Ok(())
+    }
+
+    async fn create(&self, path: &Path, bytes: Bytes) -> Result<Created, StoreError> {
+        match self
+            .objects
+            .put_opts(path, bytes.into(), PutMode::Create.into())
+            .await
+        {
+            Ok(_) => Ok(Created::New),
+            Err(Error::AlreadyExists { .. }) => Ok(Created::Existed),
+            Err(error) => Err(StoreError::from_object_store(&error, path.as_ref())),
+        }
+    }
+
+    async fn read(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
+        let read = async { self.objects.get(path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(StoreError::from_object_store(&error, path.as_ref())),
+        }
+    }
+
+    async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, StoreError> {
+        let Some(bytes) = self.read(path).await? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            StoreError::new(StoreErrorKind::Corrupt, path.as_ref(), error.to_string())
+        })
+    }
+}
+
+fn to_json<T: Serialize>(value: &T, path: &Path) -> Result<Bytes, StoreError> {
+    serde_json::to_vec_pretty(value)
+        .map(Bytes::from)
+        .map_err(|error| StoreError::new(StoreErrorKind::Io, path.as_ref(), error.to_string()))
+}
+
+pub(crate) fn blob_path(digest: &Digest) -> Path {
+    let hex = digest.to_string();
+    let shard: String = hex.chars().take(2).collect();
+    Path::from(format!("blobs/sha256/{shard}/{hex}"))
+}
+
+fn record_path(kind: &str, key: &Digest) -> Path {
+    let hex = key.to_string();
+    let shard: String = hex.chars().take(2).collect();
+    Path::from(format!("records/{kind}/{shard}/{hex}.json"))
+}
+
+fn series_path(kind: &str, key: &Digest, number: u64) -> Path {
+    Path::from(format!("series/{kind}/{key}/{number:012}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn local() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("s").to_str().unwrap())
+            .await
+            .unwrap();
+        (dir, store)
+    }
+
+    #[tokio::test]
+    async fn blobs_come_back_and_are_verified() {
+        let (dir, store) = local().await;
+        let digest = store.put("hello".into()).await.unwrap();
+        assert_eq!(store.put("hello".into()).await.unwrap(), digest);
+        assert_eq!(store.get(&digest).await.unwrap(), "hello");
+        let file = dir.path().join("s").join(blob_path(&digest).as_ref());
+        fs_err::write(file, "hullo").unwrap();
+        assert_eq!(
+            store.get(&digest).await.unwrap_err().kind(),
+            StoreErrorKind::Corrupt
+        );
+        let absent = Digest::of("absent");
+        assert!(!store.contains(&absent).await.unwrap());
+        assert_eq!(
+            store.get(&absent).await.unwrap_err().kind(),
+            StoreErrorKind::NotFound
+        );
+    }
+
+    #[tokio::test]
+    async fn the_first_record_wins() {
+        for store in [local().await.1, Store::open("memory:").await.unwrap()] {
+            let key = Digest::of("key");
+            assert_eq!(
+                store.create_record("k", &key, &1).await.unwrap(),
+                Created::New
+            );
+            assert_eq!(
+                store.create_record("k", &key, &2).await.unwrap(),
+                Created::Existed
+            );
+            assert_eq!(store.record::<u8>("k", &key).await.unwrap(), Some(1));
+            assert_eq!(store.record::<u8>("other", &key).await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_highest_number_is_the_latest() {
+        let (_dir, store) = local().await;
+        let key = Digest::of("key");
+        assert_eq!(store.latest::<u8>("env", &key).await.unwrap(), None);
+        for number in [1, 10, 9] {
+            store.append("env", &key, number, &number).await.unwrap();
+        }
+        assert_eq!(
+            store.latest::<u8>("env", &key).await.unwrap(),
+            Some((10, 10))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_newer_layout_is_refused() {
+        let (dir, _store) = local().await;
+        let path = dir.path().join("s");
+        fs_err::write(path.join(LAYOUT_FILE), r#"{"version": 99}"#).unwrap();
+        let error = Store::open(path.to_str().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Layout);
+        assert!(error.to_string().contains("version 99"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn other_addresses_are_refused() {
+        let error = Store::open("s3://bucket").await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Address);
+    }
+}
