@@ -1,1 +1,42 @@
-//! Read an ELF object and edit it: bytes in, bytes out
+//! Read an ELF object and edit it: bytes in, bytes out.
+//!
+//! [`Elf::parse`] reads what a dynamic loader reads: program headers and the
+//! dynamic section they point at. Section headers are a help, never needed.
+//!
+//! Names follow the ELF specification (gABI) and, for what it does not define
+//! (symbol versions, `PT_GNU_*`), the Linux Standard Base. Input is taken to be
+//! hostile: every offset, count and size is checked against the file.
+//!
+//! ```
+//! use wheelfarm_elf::{Elf, ElfError};
+//!
+//! assert!(!Elf::is_elf(b"#!/bin/sh\n"));
+//! assert_eq!(Elf::parse(b"#!/bin/sh\n").err(), Some(ElfError::NotElf));
+//! ```
+#![warn(clippy::indexing_slicing)]
+#![allow(dead_code, reason = "offsets are for the editor, which comes next")]
+
+mod bytes;
+pub mod constants;
+mod dynamic;
+mod error;
+mod hash;
+mod header;
+mod notes;
+mod object;
+mod section;
+mod segment;
+mod strings;
+mod symbols;
+mod versions;
+
+#[cfg(test)]
+mod crafted;
+
+pub use dynamic::DynamicEntry;
+pub use error::ElfError;
+pub use header::{Class, Endian, Header};
+pub use object::Elf;
+pub use segment::Segment;
+pub use symbols::{Binding, DynamicSymbol, SymbolKind};
+pub use versions::{VersionDefinition, VersionNeed, VersionNeedEntry};
