@@ -142,6 +142,7 @@ impl Record {
         self
     }
 
+    #[cfg(test)]
     pub(crate) fn u8(self, value: u8) -> Record {
         self.push(&[value])
     }

@@ -14,11 +14,11 @@
 //! assert_eq!(Elf::parse(b"#!/bin/sh\n").err(), Some(ElfError::NotElf));
 //! ```
 #![warn(clippy::indexing_slicing)]
-#![allow(dead_code, reason = "offsets are for the editor, which comes next")]
 
 mod bytes;
 pub mod constants;
 mod dynamic;
+mod edit;
 mod error;
 mod hash;
 mod header;
@@ -34,6 +34,7 @@ mod versions;
 mod crafted;
 
 pub use dynamic::DynamicEntry;
+pub use edit::{EditError, Edits, RpathEdit, edit};
 pub use error::ElfError;
 pub use header::{Class, Endian, Header};
 pub use object::Elf;

@@ -218,6 +218,13 @@ impl<'a> Elf<'a> {
             .ok_or_else(|| ElfError::malformed(what, "address is not in a loadable segment"))
     }
 
+    /// Index of the allocated section of `kind` at `address`.
+    pub(crate) fn section_index(&self, kind: u32, address: u64) -> Option<usize> {
+        self.sections.iter().position(|section| {
+            section.kind == kind && section.is_allocated() && section.address == address
+        })
+    }
+
     fn read_interpreter(&self) -> Result<Option<&'a str>, ElfError> {
         let what = "program interpreter (PT_INTERP)";
         let Some(segment) = self

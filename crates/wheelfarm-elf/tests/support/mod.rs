@@ -101,3 +101,55 @@ pub(crate) fn without_section_headers(bytes: &[u8]) -> Vec<u8> {
     bare.splice(0x3c..0x40, [0; 4]);
     bare
 }
+
+/// Which of `paths` a fresh process can load with all symbols bound at once. Each is
+/// tried in a child of its own, so one that crashes only counts as not loading.
+pub(crate) fn loadable(paths: &[PathBuf]) -> Vec<bool> {
+    let script = "\
+import ctypes, os, sys
+for path in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        try:
+            ctypes.CDLL(path, os.RTLD_NOW)
+        except OSError as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    print(int(os.waitpid(child, 0)[1] == 0), flush=True)
+";
+    let output = run(Command::new("python3")
+        .env("LD_BIND_NOW", "1")
+        .args(["-c", script])
+        .args(paths));
+    let loaded: Vec<bool> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| line == "1")
+        .collect();
+    assert_eq!(loaded.len(), paths.len());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if !errors.is_empty() {
+        let mut stderr = std::io::stderr();
+        std::io::Write::write_all(&mut stderr, errors.as_bytes()).expect("a standard error");
+    }
+    loaded
+}
+
+/// Loads `path` in a fresh process and returns what its `int name(void)` returns.
+/// `before` are loaded first, for all to see.
+pub(crate) fn call(before: &[&Path], path: &Path, name: &str) -> i32 {
+    let script = "\
+import ctypes, os, sys
+*before, path, name = sys.argv[1:]
+for library in before:
+    ctypes.CDLL(library, os.RTLD_NOW | os.RTLD_GLOBAL)
+print(ctypes.CDLL(path, os.RTLD_NOW)[name]())
+";
+    let output = run(Command::new("python3")
+        .args(["-c", script])
+        .args(before)
+        .arg(path)
+        .arg(name));
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().expect("a number")
+}

@@ -1,0 +1,152 @@
+//! Editing an object: new names in the dynamic section, everything else in place.
+//!
+//! The steps, one module each:
+//! 1. [`plan`]: which dynamic entries, strings and version records come out;
+//! 2. [`room`] and [`layout`]: where the bytes go that no longer fit. They go into
+//!    one new `PT_LOAD` at the end of the file, so no existing address changes;
+//! 3. [`apply`]: write, including section headers and symbols for tools that look
+//!    at those (`strip`, `readelf`, debuggers);
+//! 4. [`verify`]: parse the result and compare it with what was asked for.
+
+mod apply;
+mod buffer;
+mod layout;
+mod plan;
+mod pool;
+mod room;
+mod verify;
+mod versions;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::ElfError;
+use crate::object::Elf;
+
+/// What to change in an object. The default changes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// New `DT_SONAME`, added when there is none. A base version definition that
+    /// carries the old one follows.
+    pub soname: Option<String>,
+    /// `DT_NEEDED` names to replace, old to new, all at once; the versions needed
+    /// of those libraries (`vn_file`) follow. Names that are not there are ignored.
+    pub replace_needed: BTreeMap<String, String>,
+    /// `DT_NEEDED` names to drop, with the versions needed of them. Old names:
+    /// wins over [`Edits::replace_needed`].
+    pub remove_needed: BTreeSet<String>,
+    /// `DT_NEEDED` names to put before all others, in this order, unless there.
+    pub add_needed: Vec<String>,
+    /// What to do with the search path.
+    pub rpath: RpathEdit,
+    /// New `PT_INTERP` path; only for objects that have one.
+    pub interpreter: Option<String>,
+    /// Whether `PT_GNU_STACK` asks for an executable stack; ignored without one.
+    pub executable_stack: Option<bool>,
+}
+
+/// What to do with `DT_RPATH` and `DT_RUNPATH`. An object has at most one of them
+/// after any edit but [`RpathEdit::Keep`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RpathEdit {
+    /// Leave both.
+    #[default]
+    Keep,
+    /// Remove both.
+    Remove,
+    /// Set `DT_RPATH`, which also serves the libraries that this one needs.
+    SetRpath(String),
+    /// Set `DT_RUNPATH`, which `LD_LIBRARY_PATH` precedes.
+    SetRunpath(String),
+}
+
+/// Why an object could not be edited. Nothing is ever half edited.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The object cannot be read.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// The object has no dynamic section to edit.
+    #[error("not a dynamic object: it has no dynamic section to edit")]
+    NotDynamic,
+    /// A new interpreter was asked for, but the object names none.
+    #[error("the object has no program interpreter (PT_INTERP) to replace")]
+    NoInterpreter,
+    /// A name cannot be written: it is empty or contains a NUL byte.
+    #[error("invalid {what} {name:?}: empty, or contains a NUL byte")]
+    InvalidName {
+        /// What it was to name.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The object is laid out in a way that leaves no safe place for the edit.
+    #[error("cannot edit this object: {0}")]
+    Unsupported(&'static str),
+    /// The result did not read back as intended: a bug of this crate, or an object
+    /// whose parts overlap.
+    #[error("the edited object does not read back as intended: {0} differ")]
+    SelfCheck(&'static str),
+}
+
+impl Edits {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Edits::default()
+    }
+
+    /// The name of needed library `old` after the edit; `None` when it is removed.
+    pub(crate) fn renamed<'n>(&'n self, old: &'n str) -> Option<&'n str> {
+        if self.remove_needed.contains(old) {
+            return None;
+        }
+        Some(self.replace_needed.get(old).map_or(old, String::as_str))
+    }
+
+    fn check_names(&self) -> Result<(), EditError> {
+        let needed = self.replace_needed.values().chain(&self.add_needed);
+        let named = needed
+            .map(|name| ("needed library", name))
+            .chain(self.soname.iter().map(|name| ("soname", name)))
+            .chain(self.interpreter.iter().map(|name| ("interpreter", name)));
+        for (what, name) in named {
+            if name.is_empty() || name.contains('\0') {
+                let name = name.clone();
+                return Err(EditError::InvalidName { what, name });
+            }
+        }
+        // An empty search path is odd but harmless, as for patchelf.
+        if let RpathEdit::SetRpath(path) | RpathEdit::SetRunpath(path) = &self.rpath
+            && path.contains('\0')
+        {
+            return Err(EditError::InvalidName {
+                what: "search path",
+                name: path.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Applies all of `edits` to the object in `bytes` in one pass.
+///
+/// The same input gives the same output; when nothing changes, that is the input.
+/// The result is read back and compared before it is returned.
+pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Vec<u8>, EditError> {
+    edits.check_names()?;
+    let elf = Elf::parse(bytes)?;
+    if edits.is_empty() {
+        return Ok(bytes.to_vec());
+    }
+    let Some(dynamic) = &elf.dynamic else {
+        return Err(EditError::NotDynamic);
+    };
+    let plan = plan::Plan::new(&elf, dynamic, edits)?;
+    if plan.changes_nothing(&elf, dynamic) {
+        return Ok(bytes.to_vec());
+    }
+    let layout = layout::Layout::new(&elf, dynamic, &plan)?;
+    let edited = apply::apply(&elf, dynamic, &plan, &layout)?;
+    verify::verify(&elf, &edited, &plan, edits)?;
+    Ok(edited)
+}

@@ -1,0 +1,158 @@
+//! The self-check: the result must read back as intended, and all else as before.
+
+use std::borrow::Cow;
+
+use super::plan::Plan;
+use super::{EditError, Edits};
+use crate::constants::{DT_GNU_HASH, DT_HASH, PT_LOAD, PT_NOTE};
+use crate::error::ElfError;
+use crate::hash;
+use crate::object::Elf;
+use crate::symbols::DynamicSymbol;
+use crate::versions::{VersionDefinition, VersionNeed};
+
+/// Compares `edited` with the original and with what was asked for.
+pub(super) fn verify(
+    old: &Elf<'_>,
+    edited: &[u8],
+    plan: &Plan<'_>,
+    edits: &Edits,
+) -> Result<(), EditError> {
+    let new = Elf::parse(edited)?;
+    let check = |what, holds: bool| {
+        if holds {
+            Ok(())
+        } else {
+            Err(EditError::SelfCheck(what))
+        }
+    };
+    let names = &plan.names;
+    check("sonames", new.soname() == names.soname.as_deref())?;
+    check("needed libraries", new.needed() == names.needed)?;
+    check("search paths", new.rpath() == names.rpath.as_deref())?;
+    check("search paths", new.runpath() == names.runpath.as_deref())?;
+    check(
+        "interpreters",
+        new.interpreter() == names.interpreter.as_deref(),
+    )?;
+    check(
+        "version needs",
+        new.version_needs() == version_needs(old, edits),
+    )?;
+    let definitions = version_definitions(old, plan);
+    check(
+        "version definitions",
+        new.version_definitions() == definitions,
+    )?;
+    check(
+        "dynamic symbols",
+        new.dynamic_symbols()? == symbols(old, edits)?,
+    )?;
+    check("hash tables", hash_tables(old)? == hash_tables(&new)?)?;
+    check("notes", notes(old)? == notes(&new)?)?;
+    check("loadable segments", segments_are_sound(old, &new))
+}
+
+fn version_needs<'a>(old: &'a Elf<'_>, edits: &'a Edits) -> Vec<VersionNeed<'a>> {
+    old.version_needs()
+        .iter()
+        .filter_map(|need| {
+            Some(VersionNeed {
+                file: edits.renamed(need.file)?,
+                versions: need.versions.clone(),
+            })
+        })
+        .collect()
+}
+
+fn version_definitions<'a>(old: &'a Elf<'_>, plan: &'a Plan<'_>) -> Vec<VersionDefinition<'a>> {
+    let mut definitions: Vec<VersionDefinition<'a>> = old.version_definitions().to_vec();
+    if let Some((_, name)) = &plan.base_definition
+        && let Some(base) = definitions
+            .iter_mut()
+            .find(|definition| definition.base && Some(definition.name) == old.soname())
+    {
+        base.name = name;
+    }
+    definitions
+}
+
+fn symbols<'a>(old: &'a Elf<'_>, edits: &'a Edits) -> Result<Vec<DynamicSymbol<'a>>, ElfError> {
+    let mut symbols: Vec<DynamicSymbol<'a>> = old
+        .dynamic_symbols()?
+        .into_iter()
+        .map(|symbol| DynamicSymbol {
+            name: Cow::Owned(symbol.name.into_owned()),
+            ..symbol
+        })
+        .collect();
+    for symbol in &mut symbols {
+        if let Some(file) = symbol.version_file {
+            symbol.version_file = edits.renamed(file);
+            if symbol.version_file.is_none() {
+                symbol.version = None;
+                symbol.hidden = false;
+            }
+        }
+    }
+    Ok(symbols)
+}
+
+/// The bytes of both hash tables.
+fn hash_tables<'a>(elf: &Elf<'a>) -> Result<Vec<&'a [u8]>, ElfError> {
+    let what = "hash table";
+    let mut tables = Vec::new();
+    if let Some(offset) = elf.dynamic_offset(DT_HASH, what)? {
+        let size = hash::system_v(elf.reader, &elf.header, offset)?.size;
+        tables.push(elf.reader.slice(offset, size, what)?);
+    }
+    if let Some(offset) = elf.dynamic_offset(DT_GNU_HASH, what)? {
+        let size = hash::gnu(elf.reader, offset)?.size;
+        tables.push(elf.reader.slice(offset, size, what)?);
+    }
+    Ok(tables)
+}
+
+/// The bytes of all note segments.
+fn notes<'a>(elf: &Elf<'a>) -> Result<Vec<&'a [u8]>, ElfError> {
+    elf.segments
+        .iter()
+        .filter(|segment| segment.kind == PT_NOTE)
+        .map(|segment| {
+            elf.reader
+                .slice(segment.offset, segment.file_size, "note segment")
+        })
+        .collect()
+}
+
+/// Whether all loadable segments lie in the file, and those that changed are where
+/// a loader can map them: aligned, and behind all others.
+fn segments_are_sound(old: &Elf<'_>, new: &Elf<'_>) -> bool {
+    let loadable = |elf: &Elf<'_>| -> Vec<crate::Segment> {
+        let all = elf
+            .segments
+            .iter()
+            .filter(|segment| segment.kind == PT_LOAD);
+        all.copied().collect()
+    };
+    let before = loadable(old);
+    let after = loadable(new);
+    let unchanged = before
+        .iter()
+        .zip(&after)
+        .filter(|(old, new)| old == new)
+        .count();
+    let length = new.reader.length();
+    let changed = after.iter().filter(|segment| !before.contains(segment));
+    after.len() <= before.len() + 1
+        && unchanged + 1 >= before.len()
+        && changed.into_iter().all(|segment| {
+            let align = segment.align.max(1);
+            segment.offset % align == segment.address % align
+                && segment.offset.saturating_add(segment.file_size) <= length
+                && after.iter().all(|other| {
+                    other == segment
+                        || other.address.saturating_add(other.memory_size) <= segment.address
+                })
+        })
+}
