@@ -1,7 +1,13 @@
 //! Environments: a builder image plus system packages, resolved once and pinned.
 
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use wheelfarm_types::Digest;
+
+use crate::action::{ExecutorError, LogSink};
+use crate::catalogue::{BuilderImage, ImageFacts};
 
 /// What an environment is made from. Its digest names the derived image and the records in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +28,7 @@ pub struct EnvironmentRecipe {
 pub enum PackageManager {
     /// Debian and Ubuntu.
     Apt,
-    /// `AlmaLinux`, Rocky; `yum` of CentOS 7 as well.
+    /// AlmaLinux, Rocky; `yum` of CentOS 7 as well.
     Dnf,
     /// Alpine.
     Apk,
@@ -54,6 +60,17 @@ pub struct EnvironmentRecord {
     pub root: Digest,
 }
 
+impl PackageManager {
+    /// The word for it: the key under `system` in recipes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apt => "apt",
+            Self::Dnf => "dnf",
+            Self::Apk => "apk",
+        }
+    }
+}
+
 impl EnvironmentRecipe {
     /// Names the recipe: sha256 of its canonical JSON.
     pub fn digest(&self) -> Digest {
@@ -71,4 +88,54 @@ impl EnvironmentRecord {
 /// The digest of a manifest: sha256 of its canonical JSON.
 pub fn manifest_digest(manifest: &[SystemPackage]) -> Digest {
     crate::key::canonical_digest(&manifest)
+}
+
+/// A freshly made environment.
+#[derive(Debug, Clone)]
+pub struct PreparedEnvironment {
+    /// The derived image, as the executor names it.
+    pub image: String,
+    /// What is installed in it.
+    pub manifest: Vec<SystemPackage>,
+    /// The tar file for [`EnvironmentRecord::root`]; the same bytes for the same content.
+    pub root: Bytes,
+}
+
+/// Finds and makes images and environments. Like [`crate::Executor`], but for what builds run in.
+pub trait Environments: Send + Sync {
+    /// What `image` is on this machine, if it is here. Never uses the network.
+    fn image<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+    ) -> BoxFuture<'a, Result<Option<ImageFacts>, ExecutorError>>;
+
+    /// Makes sure that `image` is here: pulls it if it comes from a registry.
+    fn ensure_image<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ImageFacts, ExecutorError>>;
+
+    /// The image in which wheels of `image` are proved.
+    fn runtime<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+    ) -> BoxFuture<'a, Result<ImageFacts, ExecutorError>>;
+
+    /// The derived image of `record`, if it is here.
+    fn find<'a>(
+        &'a self,
+        record: &'a EnvironmentRecord,
+    ) -> BoxFuture<'a, Result<Option<String>, ExecutorError>>;
+
+    /// Makes the environment of `recipe` from `image`.
+    fn make<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        facts: &'a ImageFacts,
+        recipe: &'a EnvironmentRecipe,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<PreparedEnvironment, ExecutorError>>;
 }

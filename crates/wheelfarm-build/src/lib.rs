@@ -3,7 +3,18 @@
 pub mod action;
 pub mod catalogue;
 pub mod environment;
+mod error;
+mod event;
+mod hints;
 mod key;
+pub mod matrix;
+pub mod pipeline;
+pub mod recipes;
+pub mod records;
 
 pub use action::{Action, ActionResult, Executor, ExecutorError};
+pub use environment::Environments;
+pub use error::{JobError, JobErrorKind};
+pub use event::{Event, Observer, Stage};
+pub use hints::{Missing, missing};
 pub use key::canonical_digest;

@@ -1,1 +1,11 @@
-//! Runs the job graph: limits, cancellation, events
+//! Runs the job graph: resolves each cell of the matrix, runs its jobs within limits, proves what was built, and
+//! goes on when something fails.
+//!
+//! The coordinator has no state of its own: every stage asks the store first, so a run after a crash finds what is
+//! done and does the rest.
+
+mod run;
+mod wheelhouse;
+
+pub use run::{BuildRequest, BuiltWheel, Failure, FromSource, Report, run};
+pub use wheelhouse::{WheelhouseError, write_wheelhouse};

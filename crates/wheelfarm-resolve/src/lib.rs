@@ -1,1 +1,22 @@
-//! Requirements in, PEP 751 lock out; fetching with hash check
+//! Requirements in, PEP 751 lock out; and fetching what a lock names, with hash check.
+//!
+//! The only package-index client of the farm. Resolution is `uv`'s work; sources are downloaded by us, and
+//! nothing of them runs on this machine: where uv wants to run a build back end to learn a source
+//! distribution's dependencies, it meets a stand-in interpreter that refuses ([`Resolver::compile`]).
+
+mod compile;
+mod error;
+mod fetch;
+mod interpreter;
+mod lock;
+mod sdist;
+mod settings;
+mod uv;
+
+pub use compile::{CompileRequest, Resolver};
+pub use error::{ResolveError, ResolveErrorKind};
+pub use fetch::Fetcher;
+pub use lock::{Lock, LockedFile, LockedPackage};
+pub use sdist::{BuildSystem, build_system};
+pub use settings::{Credential, IndexSettings};
+pub use uv::{Uv, UvPin};

@@ -131,6 +131,17 @@ impl Store {
         }
     }
 
+    /// The size of `digest` in bytes.
+    pub async fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let path = blob_path(digest);
+        let meta = self
+            .objects
+            .head(&path)
+            .await
+            .map_err(|error| StoreError::from_object_store(&error, path.as_ref()))?;
+        Ok(meta.size)
+    }
+
     /// The record of `kind` under `key`.
     pub async fn record<T: DeserializeOwned>(
         &self,

@@ -1,0 +1,71 @@
+//! What happens while jobs run, for progress and reports.
+
+use std::sync::Arc;
+
+/// Something that happened. `job` is `<project> <version> <cell>`, or a cell where no package is concerned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A job enters a stage.
+    Stage {
+        /// Which job.
+        job: String,
+        /// What it does now.
+        stage: Stage,
+    },
+    /// A line of a log.
+    Log {
+        /// Which job.
+        job: String,
+        /// The line.
+        line: String,
+    },
+    /// A job took `seconds` for a stage.
+    Took {
+        /// Which job.
+        job: String,
+        /// What it did.
+        stage: Stage,
+        /// How long.
+        seconds: f64,
+    },
+    /// A job has ended.
+    Ended {
+        /// Which job.
+        job: String,
+        /// Whether it has a wheel.
+        ok: bool,
+        /// One line about it.
+        summary: String,
+    },
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the words are the documentation's")]
+pub enum Stage {
+    Resolve,
+    Image,
+    Environment,
+    Fetch,
+    Build,
+    Repair,
+    Prove,
+}
+
+impl Stage {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Image => "image",
+            Self::Environment => "environment",
+            Self::Fetch => "fetch",
+            Self::Build => "build",
+            Self::Repair => "repair",
+            Self::Prove => "prove",
+        }
+    }
+}
+
+/// Receives events; called from many tasks.
+pub type Observer = Arc<dyn Fn(Event) + Send + Sync>;

@@ -1,0 +1,135 @@
+//! What every stage needs at hand.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
+use wheelfarm_resolve::{Fetcher, Resolver};
+use wheelfarm_store::Store;
+use wheelfarm_types::Digest;
+
+use crate::action::{Executor, Limits, LogSink};
+use crate::environment::Environments;
+use crate::error::JobError;
+use crate::event::{Event, Observer, Stage};
+use crate::recipes::Recipes;
+
+/// Services and settings for jobs.
+pub struct Context {
+    /// Where everything is kept.
+    pub store: Store,
+    /// Requirements to locks.
+    pub resolver: Resolver,
+    /// Locked files to blobs.
+    pub fetcher: Fetcher,
+    /// Runs builds and proofs.
+    pub executor: Arc<dyn Executor>,
+    /// Images and environments.
+    pub environments: Arc<dyn Environments>,
+    /// What projects need.
+    pub recipes: Recipes,
+    /// A directory for what can be made again: unpacked library roots.
+    pub cache: PathBuf,
+    /// Bounds of a build, where a recipe says nothing.
+    pub limits: Limits,
+    /// How old answers may be.
+    pub freshness: Freshness,
+    /// Whether wheels that we build get a build tag.
+    pub build_tag: bool,
+    /// Told what happens.
+    pub observer: Observer,
+    /// Fires when the user wants to stop.
+    pub cancel: CancellationToken,
+    /// One lock per thing that must not be made twice at a time.
+    pub flights: Flights,
+}
+
+/// Times in seconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub struct Freshness {
+    /// Now: what new resolutions are filed under.
+    pub now: u64,
+    /// Locks of requirements made before are resolved anew.
+    pub locks_not_before: u64,
+    /// Locks of build requirements made before are resolved anew; these are part of keys, so a rebuild follows.
+    pub build_requires_not_before: u64,
+}
+
+/// Locks by digest: who wants to make the same thing waits, and finds it made.
+#[derive(Debug, Default)]
+pub struct Flights(std::sync::Mutex<HashMap<Digest, Arc<Mutex<()>>>>);
+
+impl Flights {
+    /// Waits until nobody else makes `what`.
+    pub(crate) async fn enter(&self, what: Digest) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut flights = self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            Arc::clone(flights.entry(what).or_default())
+        };
+        lock.lock_owned().await
+    }
+}
+
+impl Context {
+    /// Sends an event.
+    pub(crate) fn emit(&self, event: Event) {
+        (self.observer)(event);
+    }
+
+    /// A log sink that sends lines as events of `job`.
+    pub(crate) fn log_of(&self, job: &str) -> LogSink {
+        let observer = Arc::clone(&self.observer);
+        let job = job.to_owned();
+        Arc::new(move |line| {
+            observer(Event::Log {
+                job: job.clone(),
+                line: line.to_owned(),
+            });
+        })
+    }
+
+    /// Announces `stage`, does `work`, and tells how long it took.
+    pub(crate) async fn staged<T>(
+        &self,
+        job: &str,
+        stage: Stage,
+        work: impl Future<Output = Result<T, JobError>>,
+    ) -> Result<(T, f64), JobError> {
+        let job = job.to_owned();
+        self.emit(Event::Stage {
+            job: job.clone(),
+            stage,
+        });
+        let start = Instant::now();
+        let value = work.await?;
+        let seconds = start.elapsed().as_secs_f64();
+        self.emit(Event::Took {
+            job,
+            stage,
+            seconds,
+        });
+        Ok((value, seconds))
+    }
+}
+
+/// Runs `work`, which is all CPU, off the async threads.
+pub(crate) async fn run_cpu<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JobError> + Send + 'static,
+) -> Result<T, JobError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(JobError::new(
+                crate::error::JobErrorKind::Cancelled,
+                "cancelled",
+            )),
+        },
+    }
+}

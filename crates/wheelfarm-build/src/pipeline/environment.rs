@@ -1,0 +1,142 @@
+//! The environment of a job: pinned in the store, made on this machine when something must run in it.
+
+use wheelfarm_types::Digest;
+
+use super::context::Context;
+use crate::environment::{EnvironmentRecipe, EnvironmentRecord, manifest_digest};
+use crate::error::JobError;
+use crate::event::Stage;
+use crate::matrix::Cell;
+use crate::recipes::Recipe;
+use crate::records::kind;
+
+/// The content of a builder image as it was last seen with this store, by name and architecture: so that a fresh
+/// machine computes the same keys before it has the image.
+fn image_key(cell: &Cell) -> Digest {
+    crate::key::canonical_digest(&(&cell.image.name, cell.image.target.arch))
+}
+
+/// The content of the cell's builder image: that of the image here, else what the store remembers, else that of
+/// the image that is made sure of now.
+async fn image_content(context: &Context, job: &str, cell: &Cell) -> Result<Digest, JobError> {
+    let key = image_key(cell);
+    let remembered = context.store.latest::<Digest>("image", &key).await?;
+    let content = match (context.environments.image(&cell.image).await?, &remembered) {
+        (Some(facts), _) => facts.content,
+        (None, Some((_, content))) => return Ok(*content),
+        (None, None) => {
+            let log = context.log_of(job);
+            let ensure = async {
+                Ok(context
+                    .environments
+                    .ensure_image(&cell.image, log, &context.cancel)
+                    .await?)
+            };
+            context.staged(job, Stage::Image, ensure).await?.0.content
+        }
+    };
+    if remembered.as_ref().map(|(_, content)| content) != Some(&content) {
+        let number = remembered.map_or(1, |(number, _)| number + 1);
+        context
+            .store
+            .append("image", &key, number, &content)
+            .await?;
+    }
+    Ok(content)
+}
+
+/// The environment for `recipe` in `cell`, as the store has it pinned; made now if it never was.
+pub(super) async fn pinned(
+    context: &Context,
+    job: &str,
+    cell: &Cell,
+    recipe: &Recipe,
+) -> Result<EnvironmentRecord, JobError> {
+    let recipe = EnvironmentRecipe {
+        image: cell.image.name.clone(),
+        image_content: image_content(context, job, cell).await?,
+        manager: cell.image.manager,
+        packages: recipe.packages(cell.image.manager),
+    };
+    if let Some(record) = latest(context, &recipe).await? {
+        return Ok(record);
+    }
+    let _flight = context.flights.enter(recipe.digest()).await;
+    // Another job may have made it while this one waited.
+    match latest(context, &recipe).await? {
+        Some(record) => Ok(record),
+        None => Ok(make(context, job, cell, &recipe).await?.1),
+    }
+}
+
+/// The image of `record`'s environment, made again if it is not here; and the record, which is a newer one if what
+/// can be installed has changed since.
+pub(super) async fn image(
+    context: &Context,
+    job: &str,
+    cell: &Cell,
+    record: EnvironmentRecord,
+) -> Result<(String, EnvironmentRecord), JobError> {
+    let _flight = context.flights.enter(record.recipe.digest()).await;
+    let record = latest(context, &record.recipe).await?.unwrap_or(record);
+    match context.environments.find(&record).await? {
+        Some(image) => Ok((image, record)),
+        None => make(context, job, cell, &record.recipe).await,
+    }
+}
+
+async fn latest(
+    context: &Context,
+    recipe: &EnvironmentRecipe,
+) -> Result<Option<EnvironmentRecord>, JobError> {
+    let latest = context
+        .store
+        .latest(kind::ENVIRONMENT, &recipe.digest())
+        .await?;
+    Ok(latest.map(|(_, record)| record))
+}
+
+/// Makes the environment and files it, unless what was installed is what the newest record says.
+async fn make(
+    context: &Context,
+    job: &str,
+    cell: &Cell,
+    recipe: &EnvironmentRecipe,
+) -> Result<(String, EnvironmentRecord), JobError> {
+    let log = context.log_of(job);
+    let work = async {
+        let facts = context
+            .environments
+            .ensure_image(&cell.image, log.clone(), &context.cancel)
+            .await?;
+        let recipe = EnvironmentRecipe {
+            image_content: facts.content,
+            ..recipe.clone()
+        };
+        let made = context
+            .environments
+            .make(&cell.image, &facts, &recipe, log, &context.cancel)
+            .await?;
+        Ok((made, recipe))
+    };
+    let ((made, recipe), _) = context.staged(job, Stage::Environment, work).await?;
+    let before = latest(context, &recipe).await?;
+    if let Some(record) = before.clone()
+        && record.manifest_digest() == manifest_digest(&made.manifest)
+        && context.store.contains(&record.root).await?
+    {
+        return Ok((made.image, record));
+    }
+    let record = EnvironmentRecord {
+        generation: before.map_or(1, |record| record.generation + 1),
+        recipe,
+        manifest: made.manifest,
+        root: context.store.put(made.root).await?,
+    };
+    let number = u64::from(record.generation);
+    context
+        .store
+        .append(kind::ENVIRONMENT, &record.recipe.digest(), number, &record)
+        .await?;
+    Ok((made.image, record))
+}

@@ -1,0 +1,141 @@
+//! Proving wheels: installed into a bare runtime, every module imported.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use wheelfarm_types::{Digest, ProjectName};
+
+use super::context::Context;
+use super::{Artifact, Origin};
+use crate::action::{Action, Exit};
+use crate::error::{JobError, JobErrorKind};
+use crate::event::Stage;
+use crate::matrix::Cell;
+use crate::records::{BUILD_SCHEMA, PinnedFile, Proof, ProofInputs, ProofRecord, kind};
+
+const PROVE_SH: &str = include_str!("../scripts/prove.sh");
+const PROVE_PY: &str = include_str!("../scripts/prove.py");
+
+/// Wheels of one cell that are installed together; those that we built are proved.
+#[derive(Debug)]
+pub struct ProveRequest<'a> {
+    /// Where.
+    pub cell: &'a Cell,
+    /// What is installed.
+    pub artifacts: Vec<&'a Artifact>,
+}
+
+/// What happened to each wheel that we built, by project. A proof that is on record is not made again.
+pub async fn prove(
+    context: &Context,
+    request: &ProveRequest<'_>,
+) -> Result<BTreeMap<ProjectName, Proof>, JobError> {
+    let ours: Vec<_> = request
+        .artifacts
+        .iter()
+        .filter(|artifact| artifact.origin != Origin::Index)
+        .collect();
+    if ours.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let cell = request.cell;
+    let mut wheels: Vec<_> = request
+        .artifacts
+        .iter()
+        .map(|artifact| PinnedFile {
+            name: artifact.filename.to_string(),
+            sha256: artifact.wheel,
+        })
+        .collect();
+    wheels.sort();
+    let inputs = ProofInputs {
+        schema: BUILD_SCHEMA,
+        runtime: cell.image.runtime_tag(),
+        python: cell.python,
+        wheels,
+        tests: ours
+            .iter()
+            .map(|artifact| (artifact.project.clone(), artifact.test.clone()))
+            .collect(),
+        scripts: Digest::of([PROVE_SH, PROVE_PY].concat()),
+    };
+    let key = crate::key::canonical_digest(&inputs);
+    if let Some(record) = context
+        .store
+        .record::<ProofRecord>(kind::PROOF, &key)
+        .await?
+    {
+        return Ok(record.proofs);
+    }
+    let id = cell.id();
+    let runtime = context.environments.runtime(&cell.image).await?;
+    let wanted: Vec<_> = ours
+        .iter()
+        .map(|artifact| json!({ "project": artifact.project, "modules": artifact.modules, "test": artifact.test }))
+        .collect();
+    let mut files: BTreeMap<String, Digest> = inputs
+        .wheels
+        .iter()
+        .map(|wheel| (format!("wheels/{}", wheel.name), wheel.sha256))
+        .collect();
+    let texts = [
+        ("prove.sh", PROVE_SH.to_owned()),
+        ("prove.py", PROVE_PY.to_owned()),
+        ("prove.json", json!(wanted).to_string()),
+    ];
+    for (name, text) in texts {
+        files.insert(name.to_owned(), context.store.put(text.into()).await?);
+    }
+    let action = Action {
+        name: format!("prove {id}"),
+        image: runtime.id,
+        inputs: files,
+        tools: [("uv".to_owned(), context.resolver.uv.blob)].into(),
+        command: vec![
+            "/bin/sh".to_owned(),
+            "/in/prove.sh".to_owned(),
+            cell.image.interpreter(cell.python).display().to_string(),
+        ],
+        environment: [("HOME", "/tmp"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        network: false,
+        limits: context.limits.clone(),
+    };
+    let run = async {
+        Ok(context
+            .executor
+            .run(&action, context.log_of(&id), &context.cancel)
+            .await?)
+    };
+    let (result, _) = context.staged(&id, Stage::Prove, run).await?;
+    let log = context.store.put(result.log.clone()).await?;
+    let proofs: Option<BTreeMap<ProjectName, Proof>> = result
+        .outputs
+        .get("proof.json")
+        .and_then(|json| serde_json::from_slice(json).ok());
+    let (Exit::Code(0), Some(proofs)) = (result.exit, proofs) else {
+        let text = String::from_utf8_lossy(&result.log);
+        let message = format!(
+            "the wheels for {id} could not be installed into the bare runtime `{}`",
+            inputs.runtime
+        );
+        let mut error = JobError::new(JobErrorKind::Audit, message);
+        error.log = Some(log);
+        error.tail = text.lines().map(str::to_owned).collect();
+        return Err(error);
+    };
+    if proofs.values().all(|proof| proof.failed.is_empty()) {
+        let record = ProofRecord {
+            inputs,
+            runtime_content: runtime.content,
+            proofs: proofs.clone(),
+            log,
+        };
+        context
+            .store
+            .create_record(kind::PROOF, &key, &record)
+            .await?;
+    }
+    Ok(proofs)
+}

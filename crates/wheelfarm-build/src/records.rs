@@ -1,0 +1,197 @@
+//! What is kept of finished work: the inputs that make a key, and the outcome under it.
+//!
+//! The inputs stand beside the outcome, so that a miss can be explained by comparing them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wheelfarm_types::{
+    Digest, ProjectName, PythonVersion, Requirement, Target, Version, WheelFilename,
+};
+
+use crate::recipes::ConfigValue;
+
+/// Rises when the meaning of a key changes: the way sources are unpacked, the environment's fixed variables ...
+pub(crate) const BUILD_SCHEMA: u32 = 1;
+/// Rises when repairs of the same wheel give other bytes.
+pub(crate) const REPAIR_SCHEMA: u32 = 1;
+
+/// Kinds of records in the store.
+pub(crate) mod kind {
+    pub(crate) const SOURCE: &str = "source";
+    pub(crate) const REQUIRES: &str = "requires";
+    pub(crate) const RAW: &str = "raw-wheel";
+    pub(crate) const WHEEL: &str = "wheel";
+    pub(crate) const PROOF: &str = "proof";
+    pub(crate) const ENVIRONMENT: &str = "environment";
+    pub(crate) const FAILURE: &str = "failure";
+}
+
+/// Everything that can change the bytes of a raw wheel. Its canonical JSON's digest is the job's key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RawInputs {
+    /// [`BUILD_SCHEMA`].
+    pub schema: u32,
+    /// Project.
+    pub project: ProjectName,
+    /// Version.
+    pub version: Version,
+    /// The source distribution.
+    pub source: PinnedFile,
+    /// Python.
+    pub python: PythonVersion,
+    /// The environment: its recipe's digest.
+    pub environment: Digest,
+    /// The environment: what is installed in it.
+    pub manifest: Digest,
+    /// The environment: how often it was resolved.
+    pub generation: u32,
+    /// Wheels of all build requirements, dynamic ones included.
+    pub build_requires: Vec<PinnedFile>,
+    /// The PEP 517 front end.
+    pub front_end: PinnedFile,
+    /// The scripts that drive it.
+    pub scripts: Digest,
+    /// Environment variables, all that are set beside the image's.
+    pub env: BTreeMap<String, String>,
+    /// Config settings.
+    pub config_settings: BTreeMap<String, ConfigValue>,
+}
+
+/// A file by name and content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PinnedFile {
+    /// File name.
+    pub name: String,
+    /// Its bytes.
+    pub sha256: Digest,
+}
+
+/// A built wheel, before repair.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RawRecord {
+    /// What it was made from.
+    pub inputs: RawInputs,
+    /// Its name, as the back end chose it.
+    pub filename: WheelFilename,
+    /// Its bytes.
+    pub wheel: Digest,
+    /// What the build printed.
+    pub log: Digest,
+    /// How long the build took, in seconds.
+    pub seconds: f64,
+}
+
+/// Everything that can change the bytes of a repaired wheel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WheelInputs {
+    /// [`REPAIR_SCHEMA`].
+    pub schema: u32,
+    /// The raw wheel's name.
+    pub raw_filename: WheelFilename,
+    /// The raw wheel's bytes.
+    pub raw: Digest,
+    /// The key under which the raw wheel was built.
+    pub raw_key: Digest,
+    /// The platform it is for.
+    pub target: Target,
+    /// The environment's libraries.
+    pub libraries: Digest,
+    /// Libraries never to vendor.
+    pub exclude: Vec<String>,
+    /// The first number of the build tag; none leaves the tag out.
+    pub build_tag: Option<u32>,
+}
+
+/// A repaired wheel: what the farm hands out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WheelRecord {
+    /// What it was made from.
+    pub inputs: WheelInputs,
+    /// Its name, with the tags it earned.
+    pub filename: WheelFilename,
+    /// Its bytes.
+    pub wheel: Digest,
+    /// Size in bytes.
+    pub size: u64,
+    /// Libraries that were put into it.
+    pub vendored: Vec<Vendored>,
+    /// Modules to import when it is proved.
+    pub modules: Vec<String>,
+    /// How long audit and repair took, in seconds.
+    pub seconds: f64,
+}
+
+/// A library inside a wheel that came from the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vendored {
+    /// The name it was needed by.
+    pub soname: String,
+    /// Where it lies in the wheel.
+    pub path: String,
+    /// `name version` of the system package it came from.
+    pub package: Option<String>,
+}
+
+/// What a source distribution says of how it is built; keyed by its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SourceRecord {
+    pub(crate) build_system: wheelfarm_resolve::BuildSystem,
+}
+
+/// What identifies the answer of `get_requires_for_build_wheel`.
+#[derive(Serialize)]
+pub(crate) struct RequiresInputs<'a> {
+    pub(crate) schema: u32,
+    pub(crate) source: Digest,
+    pub(crate) python: PythonVersion,
+    pub(crate) manifest: Digest,
+    pub(crate) config_settings: &'a BTreeMap<String, ConfigValue>,
+    pub(crate) env: &'a BTreeMap<String, String>,
+}
+
+/// What the back end asked for beyond `build-system.requires` and what that brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RequiresRecord {
+    pub(crate) requires: Vec<Requirement>,
+}
+
+/// A failed build: kept for its log. Never taken as an answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FailureRecord {
+    pub(crate) inputs: RawInputs,
+    pub(crate) log: Digest,
+    pub(crate) reason: String,
+}
+
+/// Everything that can change whether wheels import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProofInputs {
+    pub(crate) schema: u32,
+    pub(crate) runtime: String,
+    pub(crate) python: PythonVersion,
+    pub(crate) wheels: Vec<PinnedFile>,
+    pub(crate) tests: BTreeMap<ProjectName, Option<String>>,
+    pub(crate) scripts: Digest,
+}
+
+/// Wheels that were imported on a bare runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProofRecord {
+    pub(crate) inputs: ProofInputs,
+    /// Content of the runtime image, see [`crate::catalogue::ImageFacts::content`].
+    pub(crate) runtime_content: Digest,
+    pub(crate) proofs: BTreeMap<ProjectName, Proof>,
+    pub(crate) log: Digest,
+}
+
+/// What happened to one wheel on a bare runtime.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Modules that were imported.
+    pub imported: Vec<String>,
+    /// Modules that could not be, for a reason that is not the wheel's: say, an optional requirement.
+    pub noted: BTreeMap<String, String>,
+    /// Modules and tests that failed.
+    pub failed: BTreeMap<String, String>,
+}

@@ -1,0 +1,266 @@
+//! From a request to a report.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
+use wheelfarm_build::matrix::Cell;
+use wheelfarm_build::pipeline::{self, Artifact, Context, Job, ProveRequest};
+use wheelfarm_build::records::Proof;
+use wheelfarm_build::{Event, JobError, JobErrorKind, Stage};
+use wheelfarm_resolve::CompileRequest;
+use wheelfarm_types::{ProjectName, Requirement};
+
+/// What is to be had.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// What is wanted.
+    pub requirements: Vec<Requirement>,
+    /// What else must hold of versions.
+    pub constraints: Vec<Requirement>,
+    /// For which Pythons and targets, in which images.
+    pub cells: Vec<Cell>,
+    /// What is built although the index has a wheel.
+    pub from_source: FromSource,
+    /// Leave out what the requirements themselves require.
+    pub no_dependencies: bool,
+    /// How many jobs run at a time.
+    pub jobs: usize,
+    /// Import every wheel that was built on a bare runtime.
+    pub prove: bool,
+}
+
+/// What is built although the index has a wheel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromSource {
+    /// Everything.
+    All,
+    /// These.
+    Only(BTreeSet<ProjectName>),
+}
+
+impl FromSource {
+    fn includes(&self, project: &ProjectName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(projects) => projects.contains(project),
+        }
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Wheels, in the order of cells and projects.
+    pub wheels: Vec<BuiltWheel>,
+    /// What failed.
+    pub failures: Vec<Failure>,
+}
+
+/// A wheel for a cell.
+#[derive(Debug, Clone)]
+pub struct BuiltWheel {
+    /// Where and for what.
+    pub cell: Cell,
+    /// The wheel.
+    pub artifact: Artifact,
+    /// What importing it on a bare runtime gave, if it was proved.
+    pub proof: Option<Proof>,
+}
+
+/// A job or cell that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Which: as in events.
+    pub job: String,
+    /// Why.
+    pub error: JobError,
+}
+
+/// Runs `request`: every cell, every package, as far as failures leave it possible.
+///
+/// Failures are in the report. Cancellation is a failure of what was not finished.
+pub async fn run(context: &Context, request: &BuildRequest) -> Report {
+    let slots = Arc::new(Semaphore::new(request.jobs.max(1)));
+    let mut cells: FuturesUnordered<_> = request
+        .cells
+        .iter()
+        .enumerate()
+        .map(|(index, cell)| {
+            let slots = Arc::clone(&slots);
+            async move { (index, run_cell(context, request, cell, &slots).await) }
+        })
+        .collect();
+    let mut reports = Vec::new();
+    while let Some(report) = cells.next().await {
+        reports.push(report);
+    }
+    reports.sort_by_key(|(index, _)| *index);
+    let mut all = Report::default();
+    for (_, report) in reports {
+        all.wheels.extend(report.wheels);
+        all.failures.extend(report.failures);
+    }
+    all
+}
+
+async fn run_cell(
+    context: &Context,
+    request: &BuildRequest,
+    cell: &Cell,
+    slots: &Semaphore,
+) -> Report {
+    let mut report = Report::default();
+    let jobs = match resolve(context, request, cell).await {
+        Ok(jobs) => jobs,
+        Err(error) => {
+            let summary = error.to_string();
+            end(context, &cell.id(), false, summary);
+            report.failures.push(Failure {
+                job: cell.id(),
+                error,
+            });
+            return report;
+        }
+    };
+    let mut running: FuturesUnordered<_> = jobs
+        .iter()
+        .map(|job| run_job(context, job, slots))
+        .collect();
+    let mut artifacts = Vec::new();
+    while let Some((job, result)) = running.next().await {
+        match result {
+            Ok(artifact) => {
+                end(context, &job, true, artifact.filename.to_string());
+                artifacts.push(artifact);
+            }
+            Err(error) => {
+                end(context, &job, false, error.to_string());
+                report.failures.push(Failure { job, error });
+            }
+        }
+    }
+    artifacts.sort_by(|a, b| a.project.cmp(&b.project));
+    report.failures.sort_by(|a, b| a.job.cmp(&b.job));
+    let proofs = if request.prove {
+        let wanted = ProveRequest {
+            cell,
+            artifacts: artifacts.iter().collect(),
+        };
+        match pipeline::prove(context, &wanted).await {
+            Ok(proofs) => proofs,
+            Err(error) => {
+                report.failures.push(Failure {
+                    job: cell.id(),
+                    error,
+                });
+                return report;
+            }
+        }
+    } else {
+        std::collections::BTreeMap::new()
+    };
+    for artifact in artifacts {
+        let proof = proofs.get(&artifact.project).cloned();
+        if let Some(error) = proof.as_ref().and_then(|proof| disproved(&artifact, proof)) {
+            let job = format!("{} {} {}", artifact.project, artifact.version, cell.id());
+            report.failures.push(Failure { job, error });
+        } else {
+            report.wheels.push(BuiltWheel {
+                cell: cell.clone(),
+                artifact,
+                proof,
+            });
+        }
+    }
+    report
+}
+
+async fn resolve(
+    context: &Context,
+    request: &BuildRequest,
+    cell: &Cell,
+) -> Result<Vec<Job>, JobError> {
+    let job = cell.id();
+    let wanted = CompileRequest {
+        requirements: request.requirements.clone(),
+        constraints: request.constraints.clone(),
+        python: cell.python,
+        target: cell.target,
+        only_wheels: false,
+        no_dependencies: request.no_dependencies,
+    };
+    let stage = Stage::Resolve;
+    (context.observer)(Event::Stage {
+        job: job.clone(),
+        stage,
+    });
+    let start = std::time::Instant::now();
+    let freshness = context.freshness;
+    let lock = context
+        .resolver
+        .compile(&wanted, freshness.locks_not_before, freshness.now)
+        .await?;
+    let seconds = start.elapsed().as_secs_f64();
+    (context.observer)(Event::Took {
+        job,
+        stage,
+        seconds,
+    });
+    let job = |package: wheelfarm_resolve::LockedPackage| Job {
+        from_source: request.from_source.includes(&package.name),
+        cell: cell.clone(),
+        package,
+    };
+    Ok(lock.packages.into_iter().map(job).collect())
+}
+
+async fn run_job(
+    context: &Context,
+    job: &Job,
+    slots: &Semaphore,
+) -> (String, Result<Artifact, JobError>) {
+    let id = job.id();
+    let result = async {
+        let _slot = slots
+            .acquire()
+            .await
+            .map_err(|_| JobError::new(JobErrorKind::Cancelled, "cancelled"))?;
+        if context.cancel.is_cancelled() {
+            return Err(JobError::new(
+                JobErrorKind::Cancelled,
+                "cancelled before it began",
+            ));
+        }
+        pipeline::run(context, job).await
+    };
+    (id, result.await)
+}
+
+fn end(context: &Context, job: &str, ok: bool, summary: String) {
+    (context.observer)(Event::Ended {
+        job: job.to_owned(),
+        ok,
+        summary,
+    });
+}
+
+/// Why `proof` is none.
+fn disproved(artifact: &Artifact, proof: &Proof) -> Option<JobError> {
+    if proof.failed.is_empty() {
+        return None;
+    }
+    let failed: Vec<_> = proof
+        .failed
+        .iter()
+        .map(|(what, error)| format!("{what}: {error}"))
+        .collect();
+    let message = format!(
+        "`{}` does not work on a bare runtime: {}",
+        artifact.filename,
+        failed.join("; ")
+    );
+    Some(JobError::new(JobErrorKind::Audit, message))
+}

@@ -1,0 +1,275 @@
+//! Resolving: `uv pip compile` to a PEP 751 lock, kept in the store.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use wheelfarm_store::Store;
+use wheelfarm_types::{Digest, Libc, PythonVersion, Requirement, Target};
+
+use crate::interpreter::{REFUSAL, stand_in};
+use crate::{IndexSettings, Lock, ResolveError, ResolveErrorKind, Uv};
+
+/// What is asked of the resolver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CompileRequest {
+    /// What is wanted.
+    pub requirements: Vec<Requirement>,
+    /// What else must hold of versions that are chosen.
+    pub constraints: Vec<Requirement>,
+    /// For which Python.
+    pub python: PythonVersion,
+    /// For which platform.
+    pub target: Target,
+    /// Take wheels only, as for build requirements.
+    pub only_wheels: bool,
+    /// Leave out what the requirements themselves require.
+    pub no_dependencies: bool,
+}
+
+/// Resolves with one uv, one set of settings and one store.
+#[derive(Debug, Clone)]
+pub struct Resolver {
+    /// Where locks are kept.
+    pub store: Store,
+    /// The pinned resolver.
+    pub uv: Uv,
+    /// Where uv keeps its cache, and the stand-in interpreters lie.
+    pub cache: PathBuf,
+    /// The user's index settings.
+    pub settings: IndexSettings,
+}
+
+/// A resolution in the store; the series' number is the time it was made, in seconds since 1970.
+#[derive(Serialize, Deserialize)]
+struct LockRecord {
+    /// The blob with the `pylock.toml`.
+    lock: Digest,
+}
+
+/// What identifies a resolution: the same request to another index is another one.
+#[derive(Serialize)]
+struct LockKey<'a> {
+    schema: u32,
+    request: &'a CompileRequest,
+    uv: &'a str,
+    indexes: &'a [String],
+}
+
+impl Resolver {
+    /// The lock for `request`: from the store if one was made at or after `not_before` (seconds since 1970),
+    /// else resolved now. `now` is the time a new one is filed under.
+    ///
+    /// No code of any package runs: a package whose dependencies can only be had by running its build back end
+    /// is an error of kind [`ResolveErrorKind::NeedsBuild`].
+    pub async fn compile(
+        &self,
+        request: &CompileRequest,
+        not_before: u64,
+        now: u64,
+    ) -> Result<Lock, ResolveError> {
+        let key = LockKey {
+            schema: 1,
+            request,
+            uv: &self.uv.version,
+            indexes: &self.settings.index_identity,
+        };
+        let key = Digest::of(serde_json::to_vec(&key).unwrap_or_default());
+        if let Some((made, LockRecord { lock })) =
+            self.store.latest::<LockRecord>("lock", &key).await?
+            && made >= not_before
+            && let Ok(text) = self.store.get(&lock).await
+        {
+            return Lock::parse(&String::from_utf8_lossy(&text));
+        }
+        let text = self.run_uv(request).await?;
+        let lock = Lock::parse(&text)?;
+        let record = LockRecord {
+            lock: self.store.put(text.into()).await?,
+        };
+        self.store.append("lock", &key, now, &record).await?;
+        Ok(lock)
+    }
+
+    async fn run_uv(&self, request: &CompileRequest) -> Result<String, ResolveError> {
+        let error = |message: String| ResolveError::new(ResolveErrorKind::Uv, message);
+        let interpreter = stand_in(
+            &self.cache.join("interpreters"),
+            request.python,
+            request.target,
+        )?;
+        let constraints = tempfile::NamedTempFile::new()?;
+        fs_err::write(constraints.path(), lines(&request.constraints))?;
+
+        let mut command = Command::new(&self.uv.path);
+        command
+            .args([
+                "pip",
+                "compile",
+                "--format",
+                "pylock.toml",
+                "--quiet",
+                "--color",
+                "never",
+                "--no-header",
+            ])
+            .args([
+                "--no-config",
+                "--no-python-downloads",
+                "--no-build-isolation",
+            ])
+            .args(["--python-version", &request.python.release()])
+            .arg("--python")
+            .arg(interpreter)
+            .arg("--cache-dir")
+            .arg(self.cache.join("uv"))
+            .arg("--constraints")
+            .arg(constraints.path())
+            .envs(&self.settings.uv_environment);
+        if let Some(platform) = uv_platform(request.target) {
+            command.args(["--python-platform", &platform]);
+        }
+        if request.only_wheels {
+            command.args(["--only-binary", ":all:"]);
+        }
+        if request.no_dependencies {
+            command.arg("--no-deps");
+        }
+        let mut child = command
+            .arg("-")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| {
+                error(format!(
+                    "`{}` could not be started: {e}",
+                    self.uv.path.display()
+                ))
+            })?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin
+                .write_all(lines(&request.requirements).as_bytes())
+                .await?;
+        }
+        let output = child.wait_with_output().await?;
+        if output.status.success() {
+            return String::from_utf8(output.stdout)
+                .map_err(|_| error("uv printed a lock that is not UTF-8".to_owned()));
+        }
+        Err(explain(request, &String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// A requirements file, one a line.
+fn lines(requirements: &[Requirement]) -> String {
+    let lines: Vec<_> = requirements.iter().map(Requirement::as_str).collect();
+    lines.join("\n")
+}
+
+/// The name uv has for `target`, or for the newest platform below it that uv has a name for.
+fn uv_platform(target: Target) -> Option<String> {
+    let arch = target.arch.as_str();
+    // The architectures with `<arch>-manylinux_2_NN` in uv's list; for others the stand-in interpreter says it.
+    if !matches!(arch, "x86_64" | "aarch64") {
+        return None;
+    }
+    match target.libc {
+        Libc::Musl { .. } => Some(format!("{arch}-unknown-linux-musl")),
+        Libc::Glibc { minor, .. } => {
+            let known = match minor {
+                40.. => 40,
+                31.. => minor,
+                28.. => 28,
+                _ => 17,
+            };
+            Some(format!("{arch}-manylinux_2_{known}"))
+        }
+    }
+}
+
+/// Turns what uv says into one of our errors.
+fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
+    let message: Vec<_> = stderr
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("hint:"))
+        .map(|line| {
+            line.trim_start_matches("error: ")
+                .trim_start_matches("cause: ")
+        })
+        .collect();
+    let message = message.join(": ");
+    let wanted = request
+        .requirements
+        .iter()
+        .map(Requirement::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let subject = format!(
+        "`{wanted}` for Python {} on {}",
+        request.python, request.target
+    );
+    if stderr.contains(REFUSAL) {
+        let package = message
+            .split_once("Failed to build `")
+            .and_then(|(_, rest)| rest.split_once('`'))
+            .map_or("a package", |(package, _)| package);
+        return ResolveError::new(
+            ResolveErrorKind::NeedsBuild,
+            format!("{subject}: the dependencies of `{package}` are known only by running its code, which is never done outside a builder"),
+        )
+        .hint("ask for a version whose source distribution states its metadata (Metadata-Version 2.2 or later), or use `--no-deps`");
+    }
+    if stderr.contains("No solution found") {
+        let hint = if stderr.contains("was not found in the package registry") {
+            "look at the spelling, and at the index: UV_DEFAULT_INDEX, PIP_INDEX_URL or pip.conf say which is asked"
+        } else {
+            "look at the versions the index has for this Python, and at the constraints"
+        };
+        return ResolveError::new(
+            ResolveErrorKind::Unsatisfiable,
+            format!("{subject}: {message}"),
+        )
+        .hint(hint);
+    }
+    let network = [
+        "error sending request",
+        "Failed to fetch",
+        "Could not connect",
+        "dns error",
+        "status code",
+        "client error",
+    ];
+    if network.iter().any(|sign| stderr.contains(sign)) {
+        return ResolveError::new(ResolveErrorKind::Network, format!("{subject}: {message}"))
+            .hint("is the index reachable from here? Proxy (HTTPS_PROXY), authority (SSL_CERT_FILE) and index settings are taken from the environment and pip.conf");
+    }
+    ResolveError::new(ResolveErrorKind::Uv, format!("{subject}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_the_newest_uv_knows() {
+        for (target, platform) in [
+            ("manylinux_2_41_x86_64", Some("x86_64-manylinux_2_40")),
+            ("manylinux_2_36_x86_64", Some("x86_64-manylinux_2_36")),
+            ("manylinux_2_30_aarch64", Some("aarch64-manylinux_2_28")),
+            ("manylinux2014_x86_64", Some("x86_64-manylinux_2_17")),
+            ("musllinux_1_2_x86_64", Some("x86_64-unknown-linux-musl")),
+            ("manylinux_2_28_s390x", None),
+        ] {
+            assert_eq!(
+                uv_platform(target.parse().unwrap()).as_deref(),
+                platform,
+                "{target}"
+            );
+        }
+    }
+}

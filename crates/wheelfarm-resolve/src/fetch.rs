@@ -1,0 +1,185 @@
+//! Downloading what a lock names, with hash check, into the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Client, Proxy, Url};
+use wheelfarm_store::Store;
+use wheelfarm_types::Digest;
+
+use crate::{IndexSettings, LockedFile, ResolveError, ResolveErrorKind};
+
+/// No source distribution or wheel is larger than this, in bytes.
+const SIZE_LIMIT: usize = 4 << 30;
+const ATTEMPTS: u32 = 4;
+
+/// The one HTTP client: it follows the same settings as uv.
+#[derive(Clone)]
+pub struct Fetcher {
+    client: Client,
+    settings: Arc<IndexSettings>,
+    store: Store,
+    downloaded: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fetcher")
+    }
+}
+
+enum Failure {
+    /// Worth another try.
+    Passing(String),
+    Final(ResolveError),
+}
+
+impl Fetcher {
+    /// A client with `settings` that puts what it fetches into `store`.
+    pub fn new(settings: IndexSettings, store: Store) -> Result<Self, ResolveError> {
+        let error = |message: String| ResolveError::new(ResolveErrorKind::Network, message);
+        let mut builder = Client::builder()
+            .user_agent(concat!("wheelfarm/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(20))
+            .read_timeout(Duration::from_secs(60));
+        if let Some(path) = &settings.ca_bundle {
+            let pem = fs_err::read(path)?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| {
+                error(format!(
+                    "`{}` is no PEM file of certificates: {e}",
+                    path.display()
+                ))
+            })?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        if let Some(proxy) = &settings.proxy {
+            let proxy = Proxy::all(proxy)
+                .map_err(|e| error(format!("the proxy address cannot be used: {e}")))?;
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(|e| {
+            error(format!(
+                "the HTTP client could not be set up: {}",
+                chain(&e)
+            ))
+        })?;
+        Ok(Self {
+            client,
+            settings: Arc::new(settings),
+            store,
+            downloaded: Arc::default(),
+        })
+    }
+
+    /// How many bytes were downloaded so far.
+    pub fn downloaded(&self) -> u64 {
+        self.downloaded.load(Ordering::Relaxed)
+    }
+
+    /// Puts `file` into the store, unless it is there, and returns its digest: the one the lock gave.
+    ///
+    /// A passing failure (no connection, a server's 5xx or 429) is tried four times in all.
+    pub async fn fetch<N: std::fmt::Display>(
+        &self,
+        file: &LockedFile<N>,
+    ) -> Result<Digest, ResolveError> {
+        if self.store.contains(&file.sha256).await? {
+            return Ok(file.sha256);
+        }
+        let mut attempt = 1;
+        let bytes = loop {
+            match self.get(&file.url).await {
+                Ok(bytes) => break bytes,
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(message)) if attempt == ATTEMPTS => {
+                    return Err(ResolveError::new(
+                        ResolveErrorKind::Network,
+                        format!("`{}` could not be downloaded: {message}", file.filename),
+                    ));
+                }
+                Err(Failure::Passing(_)) => {
+                    tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
+                    attempt += 1;
+                }
+            }
+        };
+        let found = Digest::of(&bytes);
+        if found != file.sha256 {
+            return Err(ResolveError::new(
+                ResolveErrorKind::HashMismatch,
+                format!("`{}` has the sha256 {found}, but the index says {}", file.filename, file.sha256),
+            )
+            .hint("the file was changed after it was published, or on its way here; nothing of it was kept"));
+        }
+        Ok(self.store.put(bytes).await?)
+    }
+
+    async fn get(&self, address: &str) -> Result<Bytes, Failure> {
+        let unusable =
+            |message: String| Failure::Final(ResolveError::new(ResolveErrorKind::Lock, message));
+        let url =
+            Url::parse(address).map_err(|e| unusable(format!("`{address}` is no address: {e}")))?;
+        if url.scheme() == "file" {
+            let path = url
+                .to_file_path()
+                .map_err(|()| unusable(format!("`{address}` is no path")))?;
+            return fs_err::read(path)
+                .map(Bytes::from)
+                .map_err(|e| Failure::Final(e.into()));
+        }
+        let host = match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (Some(host), None) => host.to_owned(),
+            (None, _) => return Err(unusable(format!("`{address}` has no host"))),
+        };
+        let mut request = self.client.get(url);
+        if let Some(credential) = self.settings.credential(&host) {
+            request = request.basic_auth(&credential.user, Some(&credential.password));
+        }
+        let mut response = request
+            .send()
+            .await
+            .map_err(|e| Failure::Passing(chain(&e)))?;
+        let status = response.status();
+        if status.is_server_error() || status.as_u16() == 429 {
+            return Err(Failure::Passing(format!("{host} answers {status}")));
+        }
+        if !status.is_success() {
+            let message = format!("{host} answers {status} for `{address}`");
+            let error = ResolveError::new(ResolveErrorKind::Network, message);
+            return Err(Failure::Final(match status.as_u16() {
+                401 | 403 => error.hint("credentials come from the index address or a netrc file"),
+                _ => error,
+            }));
+        }
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|e| Failure::Passing(chain(&e)))?
+        {
+            if bytes.len() + chunk.len() > SIZE_LIMIT {
+                return Err(unusable(format!(
+                    "`{address}` is larger than {SIZE_LIMIT} bytes"
+                )));
+            }
+            self.downloaded
+                .fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.freeze())
+    }
+}
+
+/// An error with its causes: `reqwest` alone says only that a request failed.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
