@@ -117,7 +117,12 @@ pub(crate) fn library(encoding: Encoding, spare: usize) -> Vec<u8> {
         .u16(0)
         .u16(0);
     bytes.extend(header.bytes);
-    bytes.extend(segment(PT_LOAD, 6, 0, end).to_bytes(encoding));
+    // Zero-filled memory follows, as .bss does: the segment cannot be extended.
+    let load = Segment {
+        memory_size: end + 0x1234,
+        ..segment(PT_LOAD, 6, 0, end)
+    };
+    bytes.extend(load.to_bytes(encoding));
     bytes.extend(segment(PT_DYNAMIC, 6, dynamic_at, dynamic.len() as u64).to_bytes(encoding));
     bytes.extend(segment(PT_GNU_STACK, 7, 0, 0).to_bytes(encoding));
     bytes.extend(body);

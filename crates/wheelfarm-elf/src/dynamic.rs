@@ -5,6 +5,9 @@ use crate::constants::{DT_NULL, PT_DYNAMIC};
 use crate::error::ElfError;
 use crate::segment::Segment;
 
+/// More entries than any linker writes.
+const MAX_ENTRIES: usize = 4096;
+
 /// One entry of the dynamic section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DynamicEntry {
@@ -64,6 +67,9 @@ impl Dynamic {
             };
             if entry.tag == DT_NULL {
                 break;
+            }
+            if entries.len() == MAX_ENTRIES {
+                return Err(ElfError::malformed(what, "too many entries"));
             }
             entries.push(entry);
         }

@@ -27,6 +27,7 @@ mod object;
 mod section;
 mod segment;
 mod strings;
+mod symbol_count;
 mod symbols;
 mod versions;
 

@@ -2,21 +2,18 @@
 
 use crate::bytes::Reader;
 use crate::constants::{
-    DF_1_NODEFLIB, DF_1_PIE, DT_FLAGS_1, DT_GNU_HASH, DT_HASH, DT_JMPREL, DT_MIPS_SYMTABNO,
-    DT_NEEDED, DT_PLTREL, DT_PLTRELSZ, DT_REL, DT_RELA, DT_RELASZ, DT_RELSZ, DT_RPATH, DT_RUNPATH,
-    DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM,
-    DT_VERSYM, EM_386, EM_MIPS, EM_X86_64, ET_EXEC, PF_X, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP,
-    PT_NOTE, SHT_DYNSYM, SHT_NOTE,
+    DF_1_NODEFLIB, DF_1_PIE, DT_FLAGS_1, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ,
+    DT_STRTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM, EM_386, EM_X86_64, ET_EXEC,
+    PF_X, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_NOTE, SHT_NOTE,
 };
 use crate::dynamic::{Dynamic, DynamicEntry};
 use crate::error::ElfError;
-use crate::hash;
-use crate::header::{self, Class, Endian, Header};
+use crate::header::{self, Header};
 use crate::notes;
 use crate::section::{self, Section};
 use crate::segment::{self, Segment};
 use crate::strings::Strings;
-use crate::symbols::{self, DynamicSymbol, RawSymbol, SymbolTable};
+use crate::symbols::DynamicSymbol;
 use crate::versions::{self, RawDefinition, RawNeed, VersionDefinition, VersionNeed};
 
 /// A parsed view over the bytes of an ELF object.
@@ -182,8 +179,16 @@ impl<'a> Elf<'a> {
             .iter()
             .filter(|section| section.kind == SHT_NOTE)
             .map(|section| (section.offset, section.size, section.align));
+        // Honest notes are described by a segment or two and a section; overlapping
+        // ones must not make this quadratic.
+        let mut budget = 4 * self.reader.length();
         segments
             .chain(sections)
+            .take_while(|(_, size, _)| {
+                let left = budget.checked_sub(*size);
+                budget = left.unwrap_or(0);
+                left.is_some()
+            })
             .filter_map(|(offset, size, align)| {
                 notes::x86_isa_needed(self.reader, offset, size, align).ok()
             })
@@ -282,83 +287,5 @@ impl<'a> Elf<'a> {
             self.version_definitions = versions::definitions(&self.raw_definitions, self.strings)?;
         }
         Ok(())
-    }
-
-    /// Where the dynamic symbols lie; `None` when there are none.
-    pub(crate) fn symbol_table(&self) -> Result<Option<SymbolTable<'a>>, ElfError> {
-        let Some(offset) = self.dynamic_offset(DT_SYMTAB, symbols::WHAT)? else {
-            return Ok(None);
-        };
-        Ok(Some(SymbolTable {
-            offset,
-            count: self.symbol_count()?,
-            versions: self.dynamic_offset(DT_VERSYM, "symbol versions (DT_VERSYM)")?,
-            strings: self.strings,
-        }))
-    }
-
-    /// Number of dynamic symbols, counting symbol 0, from the most exact source
-    /// the object has.
-    fn symbol_count(&self) -> Result<u64, ElfError> {
-        if let Some(offset) = self.dynamic_offset(DT_HASH, "hash table (DT_HASH)")? {
-            return Ok(hash::system_v(self.reader, &self.header, offset)?.symbols);
-        }
-        if self.header.machine == EM_MIPS
-            && let Some(count) = self.dynamic_value(DT_MIPS_SYMTABNO)
-        {
-            return Ok(count);
-        }
-        let address = self.dynamic_value(DT_SYMTAB);
-        if let Some(section) = self
-            .sections
-            .iter()
-            .find(|section| section.kind == SHT_DYNSYM && Some(section.address) == address)
-        {
-            return Ok(section.size / RawSymbol::size(self.header.class));
-        }
-        let hashed = match self.dynamic_offset(DT_GNU_HASH, "hash table (DT_GNU_HASH)")? {
-            Some(offset) => hash::gnu(self.reader, offset)?.symbols,
-            None => 1,
-        };
-        // Undefined symbols are not hashed; what is used is at least relocated.
-        Ok(hashed.max(self.highest_relocated_symbol()? + 1))
-    }
-
-    fn highest_relocated_symbol(&self) -> Result<u64, ElfError> {
-        let jump_slots_are_rela = self.dynamic_value(DT_PLTREL) == Some(DT_RELA);
-        let mut highest = 0;
-        for (table, size, rela) in [
-            (DT_REL, DT_RELSZ, false),
-            (DT_RELA, DT_RELASZ, true),
-            (DT_JMPREL, DT_PLTRELSZ, jump_slots_are_rela),
-        ] {
-            let what = "relocations";
-            let Some(offset) = self.dynamic_offset(table, what)? else {
-                continue;
-            };
-            let word = self.reader.encoding.word_size();
-            let size = self.dynamic_value(size).unwrap_or(0);
-            let entry = if rela { 3 * word } else { 2 * word };
-            let mut fields = self.reader.fields(offset, size, what)?;
-            for _ in 0..size / entry {
-                let _offset = fields.word()?;
-                let info = fields.word()?;
-                if rela {
-                    let _addend = fields.word()?;
-                }
-                highest = highest.max(self.relocated_symbol(info));
-            }
-        }
-        Ok(highest)
-    }
-
-    /// `ELF_R_SYM`.
-    fn relocated_symbol(&self, info: u64) -> u64 {
-        match (self.header.class, self.header.endian) {
-            (Class::Elf32, _) => info >> 8,
-            // Little-endian MIPS64 stores the symbol in the first half.
-            (Class::Elf64, Endian::Little) if self.header.machine == EM_MIPS => info & 0xffff_ffff,
-            (Class::Elf64, _) => info >> 32,
-        }
     }
 }

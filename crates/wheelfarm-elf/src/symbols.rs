@@ -143,14 +143,21 @@ impl<'a> SymbolTable<'a> {
         // The whole table must be in the file, which bounds the allocation.
         reader.slice(self.offset, table, WHAT)?;
         let names = version_names(needs, definitions);
+        // Linkers share suffixes, and versions of a symbol share its name; but many
+        // symbols with one huge name must not be read, or copied, over and over.
+        let mut budget = 16 * self.strings.0.len() + 4096;
         let mut symbols = Vec::new();
         for index in 1..self.count {
             let raw = RawSymbol::parse(reader, self.offset + index * size)?;
             let version = self.version_index(reader, index)?;
             let named = names.get(usize::from(version & 0x7fff)).copied().flatten();
             let defined = raw.section != 0;
+            let name = self.strings.lossy(u64::from(raw.name), WHAT)?;
+            budget = budget
+                .checked_sub(name.len())
+                .ok_or_else(|| ElfError::malformed(WHAT, "names overlap"))?;
             symbols.push(DynamicSymbol {
-                name: self.strings.lossy(u64::from(raw.name), WHAT)?,
+                name,
                 binding: binding(raw.info >> 4),
                 kind: kind(raw.info & 0xf),
                 defined,

@@ -206,10 +206,11 @@ fn symbols(
     if let Some(table) = elf.symbol_table()? {
         tables.push((table.offset, table.count, table.strings));
     }
-    for section in elf
+    // gABI: at most one.
+    if let Some(section) = elf
         .sections
         .iter()
-        .filter(|section| section.kind == SHT_SYMTAB)
+        .find(|section| section.kind == SHT_SYMTAB)
     {
         let names = usize::try_from(section.link)
             .ok()
@@ -236,7 +237,7 @@ fn symbols(
                 .iter()
                 .find(|(index, ..)| *index == section && section != 0);
             let is_dynamic = symbol.value == dynamic.address
-                && names.bytes(u64::from(symbol.name), "symbol") == Ok(b"_DYNAMIC");
+                && names.get(u64::from(symbol.name), "symbol") == Ok("_DYNAMIC");
             let value = match (layout.dynamic, in_moved) {
                 (Some(placed), _) if is_dynamic => placed.address,
                 (_, Some((_, old, new))) if symbol.value >= *old => new + (symbol.value - old),

@@ -7,25 +7,20 @@
 use super::EditError;
 use super::plan::{Plan, interpreter_segment};
 use super::room::{self, Block, Room};
+use super::space::{
+    check_limits, end_of_memory, extensible, next, page_size, table_offset_for_program,
+};
 use crate::constants::{
-    DT_STRTAB, ET_EXEC, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_PROPERTY, PT_GNU_RELRO, PT_GNU_STACK,
-    PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR, SHT_DYNAMIC, SHT_PROGBITS, SHT_STRTAB,
+    DT_STRTAB, PF_R, PF_W, PT_DYNAMIC, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE,
+    PT_NULL, PT_PHDR, SHT_DYNAMIC, SHT_PROGBITS, SHT_STRTAB,
 };
 use crate::dynamic::{Dynamic, DynamicEntry};
-use crate::header::{Class, Header};
+use crate::header::Header;
 use crate::object::Elf;
 use crate::segment::Segment;
 
-/// No supported page is smaller.
-const MIN_PAGE: u64 = 0x1000;
-/// Larger alignments are no page sizes.
-const MAX_PAGE: u64 = 0x1_0000_0000;
 /// Unused entries left in a dynamic section that moves, for the next edit.
 const SPARE_ENTRIES: u64 = 4;
-/// How many zero bytes may be spent to keep the program headers of a program where
-/// old kernels expect them.
-const MAX_PADDING: u64 = 64 << 20;
-
 /// A part with its new place; sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placed {
@@ -240,13 +235,6 @@ impl Layout {
     }
 }
 
-/// The first number from `start` on that is `phase` modulo `align`.
-fn next(start: u64, align: u64, phase: u64) -> Option<u64> {
-    let align = align.max(1);
-    let missing = (align + phase % align - start % align) % align;
-    start.checked_add(missing)
-}
-
 /// The parts that do not fit where they are.
 fn wanted(elf: &Elf<'_>, dynamic: &Dynamic, plan: &Plan<'_>) -> Vec<Wanted> {
     let word = elf.reader.encoding.word_size();
@@ -299,111 +287,5 @@ fn table(elf: &Elf<'_>, rows: u64) -> Wanted {
         size: rows * Header::program_header_size(elf.header.class),
         align: 8,
         phase: 0,
-    }
-}
-
-/// Index of the segment that ends the file and memory, which an earlier edit made:
-/// it can grow instead of a further one being added.
-fn extensible(elf: &Elf<'_>) -> Option<usize> {
-    let end = end_of_memory(elf).ok()?;
-    let index = elf
-        .segments
-        .iter()
-        .rposition(|segment| segment.kind == PT_LOAD)?;
-    let segment = elf.segments.get(index)?;
-    let is_last = segment.address.checked_add(segment.memory_size) == Some(end)
-        && segment.offset.checked_add(segment.file_size) == Some(elf.reader.length());
-    let is_plain = segment.file_size == segment.memory_size
-        && segment.flags & PF_X == 0
-        && segment.align >= MIN_PAGE
-        && segment.offset % MIN_PAGE == segment.address % MIN_PAGE;
-    // What is made read-only after relocation must not gain new parts.
-    let is_protected = elf.segments.iter().any(|other| {
-        other.kind == PT_GNU_RELRO
-            && other.address < end
-            && other.address.saturating_add(other.memory_size) > segment.address
-    });
-    (is_last && is_plain && !is_protected).then_some(index)
-}
-
-/// The largest `p_align`, within reason.
-fn page_size(elf: &Elf<'_>) -> Result<u64, EditError> {
-    let aligns = elf
-        .segments
-        .iter()
-        .filter(|segment| segment.kind == PT_LOAD)
-        .map(|segment| segment.align);
-    let align = aligns.max().unwrap_or(MIN_PAGE).max(MIN_PAGE);
-    if !align.is_power_of_two() || align > MAX_PAGE {
-        return Err(EditError::Unsupported(
-            "its segment alignment is no page size",
-        ));
-    }
-    Ok(align)
-}
-
-/// The first virtual address behind all segments.
-fn end_of_memory(elf: &Elf<'_>) -> Result<u64, EditError> {
-    elf.segments
-        .iter()
-        .filter(|segment| segment.kind == PT_LOAD)
-        .map(|segment| segment.address.checked_add(segment.memory_size))
-        .try_fold(0, |end, this| Some(this?.max(end)))
-        .ok_or(EditError::Unsupported("its addresses overflow"))
-}
-
-/// Where a program's table has to go: kernels before 5.18 take its address to be
-/// `e_phoff` plus the distance of the first segment. `None` for libraries, whose
-/// loader reads it from the file.
-fn table_offset_for_program(
-    elf: &Elf<'_>,
-    end: u64,
-    offset: u64,
-) -> Result<Option<(u64, u64)>, EditError> {
-    if elf.header.kind != ET_EXEC && elf.interpreter().is_none() {
-        return Ok(None);
-    }
-    let place = || {
-        let first = elf
-            .segments
-            .iter()
-            .find(|segment| segment.kind == PT_LOAD)?;
-        let distance = first.address.checked_sub(first.offset)?;
-        let wanted = offset.max(end.checked_sub(distance)?);
-        let wanted = wanted.checked_next_multiple_of(16)?;
-        let address = wanted.checked_add(distance)?;
-        (wanted - offset <= MAX_PADDING).then_some((wanted, address))
-    };
-    place().map(Some).ok_or(EditError::Unsupported(
-        "there is no place for its program headers",
-    ))
-}
-
-/// New offsets and addresses have to fit the class.
-fn check_limits(elf: &Elf<'_>, segment: &Segment) -> Result<(), EditError> {
-    let fits = |start: u64| {
-        let end = start.checked_add(segment.file_size);
-        match elf.header.class {
-            Class::Elf32 => end.is_some_and(|end| u32::try_from(end).is_ok()),
-            Class::Elf64 => end.is_some_and(|end| i64::try_from(end).is_ok()),
-        }
-    };
-    if fits(segment.offset) && fits(segment.address) {
-        return Ok(());
-    }
-    Err(EditError::Unsupported("its address space is full"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::next;
-
-    #[test]
-    fn next_meets_alignment_and_phase() {
-        assert_eq!(next(17, 8, 0), Some(24));
-        assert_eq!(next(24, 8, 0), Some(24));
-        assert_eq!(next(17, 8, 4), Some(20));
-        assert_eq!(next(22, 8, 4), Some(28));
-        assert_eq!(next(u64::MAX, 8, 0), None);
     }
 }

@@ -14,6 +14,9 @@ mod layout;
 mod plan;
 mod pool;
 mod room;
+mod space;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod versions;
 
@@ -21,6 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::ElfError;
 use crate::object::Elf;
+
+/// More program headers than any linker writes; bounds what compares them pairwise.
+const MAX_SEGMENTS: usize = 1024;
 
 /// What to change in an object. The default changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -137,6 +143,9 @@ pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Vec<u8>, EditError> {
     let elf = Elf::parse(bytes)?;
     if edits.is_empty() {
         return Ok(bytes.to_vec());
+    }
+    if elf.segments.len() > MAX_SEGMENTS {
+        return Err(EditError::Unsupported("it has too many program headers"));
     }
     let Some(dynamic) = &elf.dynamic else {
         return Err(EditError::NotDynamic);

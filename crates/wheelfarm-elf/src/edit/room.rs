@@ -5,6 +5,8 @@
 //! but a section. So what follows the table makes way: notes, the interpreter path
 //! and the symbol tables, which are found through pointers that can be changed.
 
+use std::collections::BTreeSet;
+
 use crate::constants::{
     DT_STRTAB, DT_SYMTAB, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL,
     PT_PHDR, SHT_DYNSYM, SHT_GNU_HASH, SHT_GNU_VERDEF, SHT_GNU_VERNEED, SHT_GNU_VERSYM, SHT_HASH,
@@ -16,6 +18,9 @@ use crate::section::Section;
 use crate::segment::Segment;
 use crate::symbols::RawSymbol;
 
+/// More sections than this do not lie within the size of one program header, unless
+/// they overlap.
+const MAX_SECTIONS: usize = 64;
 /// Sections that need more alignment stay where they are.
 const MAX_ALIGN: u64 = 4096;
 
@@ -79,6 +84,7 @@ fn displaced(elf: &Elf<'_>, wanted: (u64, u64), dead: &[usize]) -> Option<Room> 
         return None;
     }
     let mut range: Option<(u64, u64)> = None;
+    let mut moving: BTreeSet<usize> = BTreeSet::new();
     // Each round takes in what the range cuts in two; it ends when nothing does.
     loop {
         let mut grown = range;
@@ -89,7 +95,8 @@ fn displaced(elf: &Elf<'_>, wanted: (u64, u64), dead: &[usize]) -> Option<Room> 
             }
             let part = (section.offset, section.offset.checked_add(section.size)?);
             if touched(part) {
-                if !is_movable(elf, index, section) {
+                moving.insert(index);
+                if moving.len() > MAX_SECTIONS || !is_movable(elf, section) {
                     return None;
                 }
                 grown = Some(join(grown, part));
@@ -120,6 +127,9 @@ fn displaced(elf: &Elf<'_>, wanted: (u64, u64), dead: &[usize]) -> Option<Room> 
     let Some(range) = range else {
         return Some(Room::Free);
     };
+    if defines_dynamic_symbols(elf, &moving) {
+        return None;
+    }
     block(elf, range, dead).map(Room::Behind)
 }
 
@@ -158,11 +168,10 @@ fn block(elf: &Elf<'_>, range: (u64, u64), dead: &[usize]) -> Option<Block> {
 }
 
 /// Whether every pointer to `section` is known.
-fn is_movable(elf: &Elf<'_>, index: usize, section: &Section) -> bool {
+fn is_movable(elf: &Elf<'_>, section: &Section) -> bool {
     if !section.is_allocated()
         || section.align > MAX_ALIGN
         || !(section.align == 0 || section.align.is_power_of_two())
-        || defines_dynamic_symbols(elf, index)
     {
         return false;
     }
@@ -183,16 +192,17 @@ fn is_same(segment: &Segment, section: &Section) -> bool {
     segment.offset == section.offset && segment.file_size == section.size
 }
 
-/// Whether other objects may refer to something in section `index`.
-fn defines_dynamic_symbols(elf: &Elf<'_>, index: usize) -> bool {
+/// Whether other objects may refer to something in `sections`.
+fn defines_dynamic_symbols(elf: &Elf<'_>, sections: &BTreeSet<usize>) -> bool {
     let Ok(Some(table)) = elf.symbol_table() else {
         return true;
     };
     let size = RawSymbol::size(elf.header.class);
     (1..table.count).any(|symbol| {
         let at = table.offset.saturating_add(symbol.saturating_mul(size));
+        // STT_SECTION symbols only matter to tools, and follow their section.
         RawSymbol::parse(elf.reader, at).map_or(true, |symbol| {
-            usize::from(symbol.section) == index && symbol.info & 0xf != 3
+            sections.contains(&usize::from(symbol.section)) && symbol.info & 0xf != 3
         })
     })
 }

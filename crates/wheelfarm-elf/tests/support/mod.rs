@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
+/// Where this machine keeps its libraries.
+pub(crate) const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
 /// A directory with objects compiled for one test.
 pub(crate) struct Fixture {

@@ -1,0 +1,119 @@
+//! Edits of a crafted object in every class and byte order, without section headers.
+
+use super::*;
+use crate::constants::{DT_RUNPATH, PF_W, PT_DYNAMIC, PT_LOAD};
+use crate::crafted::{encodings, library};
+
+fn repair() -> Edits {
+    Edits {
+        soname: Some("libcrafted-0a1b2c3d.so.1".into()),
+        replace_needed: BTreeMap::from([("libz.so.1".into(), "libz-4e5f6a7b.so.1".into())]),
+        rpath: RpathEdit::SetRpath("$ORIGIN/../crafted.libs".into()),
+        ..Edits::default()
+    }
+}
+
+#[test]
+fn every_encoding_is_edited_alike() {
+    for encoding in encodings() {
+        // With and without room in the dynamic section: DT_RPATH replaces DT_RUNPATH,
+        // so only the added library needs another entry.
+        for spare in [0, 3] {
+            let original = library(encoding, spare);
+            let mut edits = repair();
+            edits.add_needed = vec!["libfirst.so".into()];
+            let edited = edit(&original, &edits).unwrap();
+            let elf = Elf::parse(&edited).unwrap();
+            assert_eq!(elf.soname(), Some("libcrafted-0a1b2c3d.so.1"));
+            assert_eq!(elf.needed(), ["libfirst.so", "libz-4e5f6a7b.so.1"]);
+            assert_eq!(elf.rpath(), Some("$ORIGIN/../crafted.libs"));
+            assert_eq!(elf.runpath(), None);
+            let files: Vec<_> = elf.version_needs().iter().map(|need| need.file).collect();
+            assert_eq!(files, ["libz-4e5f6a7b.so.1"]);
+            let symbols = elf.dynamic_symbols().unwrap();
+            let inflate = symbols.first().unwrap();
+            assert_eq!(inflate.version, Some("ZLIB_1.2.9"));
+            assert_eq!(inflate.version_file, Some("libz-4e5f6a7b.so.1"));
+
+            let loads: Vec<_> = elf
+                .segments()
+                .iter()
+                .filter(|s| s.kind == PT_LOAD)
+                .collect();
+            let [first, new] = loads.as_slice() else {
+                panic!("expected one new segment, got {loads:?}");
+            };
+            // 64 KiB pages, and no padding in the file to get there.
+            assert_eq!(new.align, 0x1_0000);
+            assert_eq!(new.offset % 0x1_0000, new.address % 0x1_0000);
+            assert!(new.address >= (first.address + first.memory_size).next_multiple_of(0x1_0000));
+            assert!(edited.len() < original.len() + 0x400, "{}", edited.len());
+            let dynamic = elf
+                .segments()
+                .iter()
+                .find(|s| s.kind == PT_DYNAMIC)
+                .unwrap();
+            let moved = dynamic.offset >= new.offset;
+            assert_eq!(moved, spare == 0);
+            assert_eq!(new.flags & PF_W != 0, moved);
+        }
+    }
+}
+
+#[test]
+fn a_second_edit_extends_the_segment_of_the_first() {
+    for encoding in encodings() {
+        let once = edit(&library(encoding, 0), &repair()).unwrap();
+        let more = Edits {
+            soname: Some("libcrafted-once-more.so.1".into()),
+            add_needed: vec!["liba.so".into(), "libb.so".into()],
+            ..Edits::default()
+        };
+        let twice = edit(&once, &more).unwrap();
+        let count = |bytes: &[u8]| Elf::parse(bytes).unwrap().segments().len();
+        assert_eq!(count(&twice), count(&once));
+        let elf = Elf::parse(&twice).unwrap();
+        assert_eq!(elf.needed(), ["liba.so", "libb.so", "libz-4e5f6a7b.so.1"]);
+        assert_eq!(elf.soname(), Some("libcrafted-once-more.so.1"));
+    }
+}
+
+#[test]
+fn removing_the_last_needed_library_empties_the_versions() {
+    for encoding in encodings() {
+        let original = library(encoding, 0);
+        let edits = Edits {
+            remove_needed: BTreeSet::from(["libz.so.1".to_owned()]),
+            ..Edits::default()
+        };
+        let edited = edit(&original, &edits).unwrap();
+        assert_eq!(edited.len(), original.len());
+        let elf = Elf::parse(&edited).unwrap();
+        assert_eq!(elf.needed(), Vec::<&str>::new());
+        assert_eq!(elf.version_needs(), []);
+        let symbols = elf.dynamic_symbols().unwrap();
+        assert!(symbols.iter().all(|symbol| symbol.version.is_none()));
+        // Other entries keep their values.
+        let value = |elf: &Elf<'_>| elf.dynamic_value(DT_RUNPATH);
+        assert_eq!(value(&elf), value(&Elf::parse(&original).unwrap()));
+    }
+}
+
+#[test]
+fn an_impossible_alignment_is_refused() {
+    for encoding in encodings() {
+        let mut bytes = library(encoding, 3);
+        let elf = Elf::parse(&bytes).unwrap();
+        let segment = crate::Segment {
+            align: 0x3000,
+            ..*elf.segments().first().unwrap()
+        };
+        let at = usize::try_from(elf.header().program_header_offset).unwrap();
+        let row = segment.to_bytes(encoding);
+        bytes.splice(at..at + row.len(), row);
+        assert!(matches!(
+            edit(&bytes, &repair()),
+            Err(EditError::Unsupported(_))
+        ));
+    }
+}
