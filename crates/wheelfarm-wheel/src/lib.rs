@@ -14,6 +14,7 @@ mod error;
 mod headers;
 mod layout;
 mod limits;
+mod links;
 mod names;
 mod record;
 mod wheel_info;

@@ -8,9 +8,7 @@ use wheelfarm_types::WheelFilename;
 
 use crate::container::Container;
 use crate::record::is_record;
-use crate::{
-    Deflated, Entry, EntryKind, Limits, Record, RecordRow, Wheel, WheelError, WheelProblem, names,
-};
+use crate::{Deflated, EntryKind, Limits, Record, RecordRow, Wheel, WheelError, names};
 
 /// Collects members and writes them as a wheel.
 ///
@@ -62,7 +60,7 @@ impl WheelWriter {
             if entry.kind == EntryKind::Directory || is_record(&writer.dist_info, &entry.name) {
                 continue;
             }
-            let file = follow(source, entry)?;
+            let file = source.follow(entry)?;
             let content = source.read(&file.name)?;
             writer.insert(&entry.name, content, file.executable)?;
         }
@@ -146,50 +144,6 @@ impl WheelWriter {
         self.members.insert(name.to_owned(), member);
         Ok(())
     }
-}
-
-/// The file that an entry stands for.
-fn follow<'a>(source: &'a Wheel, entry: &'a Entry) -> Result<&'a Entry, WheelError> {
-    /// Linux gives up after as many.
-    const HOPS: usize = 40;
-    let mut current = entry;
-    for _ in 0..HOPS {
-        if current.kind != EntryKind::Symlink {
-            return Ok(current);
-        }
-        let target = source.read(&current.name)?;
-        let target = String::from_utf8_lossy(&target);
-        let resolved = beside(&current.name, &target).and_then(|name| source.entry(&name));
-        match resolved.filter(|entry| entry.kind != EntryKind::Directory) {
-            Some(next) => current = next,
-            None => break,
-        }
-    }
-    let target = source.read(&entry.name)?;
-    Err(WheelProblem::Link {
-        name: entry.name.clone(),
-        target: String::from_utf8_lossy(&target).chars().take(200).collect(),
-    }
-    .of(source.filename()))
-}
-
-/// The member that a relative link target means; none if it leaves the archive.
-fn beside(link: &str, target: &str) -> Option<String> {
-    if target.starts_with('/') {
-        return None;
-    }
-    let mut parts: Vec<&str> = link.split('/').collect();
-    parts.pop();
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// Compresses on all cores; each result depends on its member alone, and their order is kept.

@@ -4,6 +4,7 @@ use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::*;
+use crate::WheelProblem;
 
 const NAME: &str = "demo-1.0-cp311-cp311-linux_x86_64.whl";
 const WHEEL: &str = "Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\n";

@@ -1,0 +1,303 @@
+//! The audit: from a wheel and a root to the report.
+
+mod names;
+mod notes;
+mod scan;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use wheelfarm_types::{Arch, Libc, Target};
+use wheelfarm_wheel::Wheel;
+
+use crate::graph::{Members, Place, Resolver};
+use crate::verdict::{Judge, Subject, external};
+use crate::{
+    AuditError, AuditOptions, AuditReport, ElfObject, ExtensionModule, ExternalLibrary, Finding,
+    Found, LibcFamily, LibraryRoot, LibraryTree, Policies, Policy, Verdict,
+};
+use names::NamedArch;
+use scan::Scanned;
+
+/// Audits a wheel against the root of the environment it was built in.
+///
+/// Every ELF object of the archive is looked at, whether RECORD lists it or not. Reading the objects uses all
+/// cores; the report does not depend on how many there are.
+pub fn audit(
+    wheel: &Wheel,
+    root: &LibraryRoot,
+    options: &AuditOptions,
+) -> Result<AuditReport, AuditError> {
+    let policies = Policies::builtin()?;
+    let exclude = options.excluded()?;
+    let (scanned, mut findings) = scan::scan(wheel, policies)?;
+    let named = names::of(wheel.filename());
+    let arch = match named.arch {
+        NamedArch::Is(arch) => Some(arch),
+        NamedArch::Open => scanned.iter().find_map(|object| object.facts.arch()),
+        NamedArch::Unknown => None,
+    };
+    let of_arch = |object: &&Scanned| arch.is_some() && object.facts.arch() == arch;
+    let libc = named
+        .libc
+        .or_else(|| scanned.iter().filter(of_arch).find_map(Scanned::libc));
+    let considered = |object: &&Scanned| {
+        of_arch(object)
+            && object
+                .libc()
+                .is_none_or(|own| libc.is_none_or(|libc| own == libc))
+    };
+
+    let members: Members = scanned
+        .iter()
+        .filter(considered)
+        .map(|object| {
+            (
+                wheel.installed(&object.path),
+                (object.path.clone(), object.facts.clone()),
+            )
+        })
+        .collect();
+    let resolver = Resolver {
+        root,
+        policies,
+        members: &members,
+        exclude: &exclude,
+        family: libc.unwrap_or(LibcFamily::Glibc),
+        arch,
+    };
+    let mut trees = scanned
+        .iter()
+        .map(|object| {
+            if !considered(&object) {
+                return Ok(LibraryTree::new());
+            }
+            let installed = wheel.installed(&object.path);
+            let origin = Place::Wheel(installed.scheme, installed.parent().to_owned());
+            resolver.tree(object.facts.clone(), origin)
+        })
+        .collect::<Result<Vec<_>, AuditError>>()?;
+    complete(&scanned, &mut trees);
+
+    let needed: HashSet<&String> = scanned
+        .iter()
+        .filter(considered)
+        .flat_map(|object| &object.facts.needed)
+        .collect();
+    let subjects: Vec<Subject<'_>> = scanned
+        .iter()
+        .zip(&trees)
+        .filter(|(object, _)| considered(object))
+        .map(|(object, tree)| Subject {
+            path: &object.path,
+            facts: &object.facts,
+            tree,
+            top: object.module().is_some() || !needed.contains(&object.file_name().to_owned()),
+        })
+        .collect();
+    let family = libc.unwrap_or(LibcFamily::Glibc);
+    let verdicts = match arch {
+        Some(arch) if !subjects.is_empty() => {
+            let judge = Judge {
+                root,
+                policies,
+                subjects: &subjects,
+                arch,
+                isa_check: options.isa_check,
+            };
+            let musl = options
+                .musl
+                .or_else(|| musl_version(root.package_version("musl")?))
+                .or(named.musl);
+            judge.verdicts(applicable(policies, family, arch, musl).into_iter())?
+        }
+        _ => Vec::new(),
+    };
+    let earned = best(&verdicts, |verdict| verdict.fewest_grafts);
+    let earned_without_grafting = best(&verdicts, |verdict| verdict.grafts.is_empty());
+
+    let external = arch.map_or_else(Vec::new, |arch| {
+        let strictest = applicable(policies, family, arch, None).into_iter().next();
+        strictest.map_or_else(Vec::new, |policy| externals(&subjects, policy, arch, root))
+    });
+    notes::about_objects(wheel, &scanned, arch, libc, &mut findings);
+    notes::about_libraries(&subjects, &external, &mut findings);
+    notes::about_tags(
+        wheel,
+        earned_without_grafting,
+        !scanned.is_empty(),
+        &mut findings,
+    );
+    findings.sort();
+    findings.dedup();
+
+    let mut extensions = BTreeSet::new();
+    let objects = scanned
+        .iter()
+        .zip(trees.iter())
+        .map(|(object, tree)| {
+            let extension = object
+                .module()
+                .map(|_| names::dotted(&wheel.installed(&object.path).path));
+            if let Some(name) = extension.clone().filter(|_| considered(&object)) {
+                let path = object.path.clone();
+                extensions.insert(ExtensionModule { name, path });
+            }
+            report_on(object, tree, extension, considered(&object))
+        })
+        .collect();
+    Ok(AuditReport {
+        wheel: wheel.filename().clone(),
+        arch,
+        libc,
+        earned,
+        earned_without_grafting,
+        verdicts,
+        external,
+        objects,
+        extensions: extensions.into_iter().collect(),
+        findings,
+    })
+}
+
+/// A library that another object of the wheel has loaded finds its own needs where that object found them, even
+/// if it could not find them by itself: it has no RPATH because its users have one.
+fn complete(scanned: &[Scanned], trees: &mut [LibraryTree]) {
+    let missing = |tree: &LibraryTree| tree.values().any(|node| node.found == Found::Missing);
+    let sources: Vec<LibraryTree> = trees
+        .iter()
+        .filter(|tree| !missing(tree))
+        .cloned()
+        .collect();
+    for (object, tree) in scanned.iter().zip(trees) {
+        if object.module().is_some() || !missing(tree) {
+            continue;
+        }
+        let own = Found::Wheel(object.path.clone());
+        let Some(source) = sources
+            .iter()
+            .find(|source| source.values().any(|node| node.found == own))
+        else {
+            continue;
+        };
+        let mut pending: Vec<String> = tree
+            .iter()
+            .filter(|(_, node)| node.found == Found::Missing)
+            .map(|(name, _)| name.clone())
+            .collect();
+        while let Some(name) = pending.pop() {
+            let known = tree
+                .get(&name)
+                .is_some_and(|node| node.found != Found::Missing);
+            if let Some(node) = source.get(&name).filter(|_| !known) {
+                pending.extend(node.needed.iter().cloned());
+                tree.insert(name, node.clone());
+            }
+        }
+    }
+}
+
+/// The policies that can apply. For musl just one: its objects do not say which version they need, so the
+/// version of the environment they were built in decides.
+fn applicable(
+    policies: &Policies,
+    family: LibcFamily,
+    arch: Arch,
+    musl: Option<(u16, u16)>,
+) -> Vec<&Policy> {
+    let mut applicable: Vec<&Policy> = policies.of(family, arch).collect();
+    if family == LibcFamily::Musl {
+        let fits = |policy: &&Policy| {
+            let (major, minor) = musl.unwrap_or((u16::MAX, u16::MAX));
+            matches!(policy.libc, Libc::Musl { major: m, minor: n } if (m, n) <= (major, minor))
+        };
+        applicable = applicable.into_iter().rfind(fits).into_iter().collect();
+    }
+    applicable
+}
+
+/// `1.2` of `1.2.5-r0`.
+fn musl_version(text: &str) -> Option<(u16, u16)> {
+    let mut numbers = text.split(['.', '-', '_']);
+    let major = numbers.next()?.parse().ok()?;
+    let minor = numbers.next()?.parse().ok()?;
+    Some((major, minor))
+}
+
+fn best(verdicts: &[Verdict], fits: impl Fn(&Verdict) -> bool) -> Option<Target> {
+    verdicts
+        .iter()
+        .find(|verdict| verdict.is_possible() && fits(verdict))
+        .map(|verdict| verdict.target)
+}
+
+fn externals(
+    subjects: &[Subject<'_>],
+    policy: &Policy,
+    arch: Arch,
+    root: &LibraryRoot,
+) -> Vec<ExternalLibrary> {
+    let mut libraries: BTreeMap<String, ExternalLibrary> = BTreeMap::new();
+    for subject in subjects {
+        for soname in external(subject.tree, &subject.facts.needed, policy, arch) {
+            let found = subject.tree.get(&soname).map(|node| &node.found);
+            let path = match found {
+                Some(Found::Root(path)) => Some(path.clone()),
+                _ => None,
+            };
+            let library = libraries
+                .entry(soname.clone())
+                .or_insert_with(|| ExternalLibrary {
+                    soname,
+                    path: None,
+                    owner: None,
+                    needed_by: Vec::new(),
+                    libpython: found == Some(&Found::Libpython),
+                });
+            library.needed_by.push(subject.path.to_owned());
+            if library.path.is_none() {
+                library.owner = path.as_deref().and_then(|path| root.owner(path));
+                library.path = path;
+            }
+        }
+    }
+    libraries.into_values().collect()
+}
+
+fn report_on(
+    object: &Scanned,
+    tree: &LibraryTree,
+    extension: Option<String>,
+    considered: bool,
+) -> ElfObject {
+    let facts = &object.facts;
+    ElfObject {
+        path: object.path.clone(),
+        arch: facts.arch(),
+        considered,
+        executable: facts.executable,
+        soname: facts.soname.clone(),
+        needed: facts.needed.clone(),
+        rpath: facts.rpath.clone(),
+        runpath: facts.runpath.clone(),
+        interpreter: facts.interpreter.clone(),
+        version_needs: facts
+            .versions
+            .iter()
+            .map(|(library, versions)| (library.clone(), versions.keys().cloned().collect()))
+            .collect(),
+        isa_level: facts.isa_level,
+        extension,
+        libraries: tree.clone(),
+    }
+}
+
+impl AuditReport {
+    /// Whether the wheel holds nothing that is tied to a platform.
+    pub fn is_pure(&self) -> bool {
+        self.findings.contains(&Finding::NoElf)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

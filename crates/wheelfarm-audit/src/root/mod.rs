@@ -1,0 +1,164 @@
+//! The directory that stands for `/` of an environment.
+
+mod loader;
+mod owners;
+mod walk;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wheelfarm_types::Arch;
+
+use crate::{AuditError, ElfFacts, LibcFamily, Policies};
+
+pub(crate) use loader::multiarch;
+pub use owners::{Distro, Manager, Package};
+
+/// Largest library that is read, in bytes. The largest in use, CUDA's, are below one GiB.
+const LIBRARY_LIMIT: u64 = 2 << 30;
+
+/// A directory with the shared libraries, loader configuration and package ownership of an environment.
+///
+/// Symbolic links are followed inside it: an absolute target begins at the root, and `..` does not leave it. All
+/// paths it takes and gives are absolute paths as the environment itself has them. Every library is read and
+/// parsed at most once, however many objects need it.
+#[derive(Debug)]
+pub struct LibraryRoot {
+    /// None: the empty root.
+    directory: Option<PathBuf>,
+    ld_paths: Vec<String>,
+    default_paths: bool,
+    configured: loader::Configured,
+    owners: owners::Owners,
+    /// By path as searched: links and absences are remembered too.
+    found: Mutex<HashMap<String, Option<String>>>,
+    /// By path with links resolved.
+    parsed: Mutex<HashMap<String, Option<Arc<ElfFacts>>>>,
+}
+
+impl LibraryRoot {
+    /// The root in `directory`: its loader configuration and ownership are read now, libraries when needed.
+    pub fn open(directory: &Path) -> Result<Self, AuditError> {
+        let directory = fs_err::canonicalize(directory).map_err(AuditError::Root)?;
+        let read = |path: &str| walk::read_text(&directory, path);
+        Ok(Self {
+            configured: loader::Configured::read(&directory, &read)?,
+            owners: owners::Owners::read(&directory, &read)?,
+            directory: Some(directory),
+            ..Self::empty()
+        })
+    }
+
+    /// A root with nothing in it: a wheel that is complete audits well against it.
+    pub fn empty() -> Self {
+        Self {
+            directory: None,
+            ld_paths: Vec::new(),
+            default_paths: true,
+            configured: loader::Configured::default(),
+            owners: owners::Owners::default(),
+            found: Mutex::default(),
+            parsed: Mutex::default(),
+        }
+    }
+
+    /// Searches these directories of the root first, as `LD_LIBRARY_PATH` does.
+    #[must_use]
+    pub fn with_ld_paths(mut self, paths: Vec<String>) -> Self {
+        self.ld_paths = paths;
+        self
+    }
+
+    /// Does not search the loader's configured and default directories: auditwheel's `--ldpaths`.
+    #[must_use]
+    pub fn without_default_paths(mut self) -> Self {
+        self.default_paths = false;
+        self
+    }
+
+    /// The file that `path` is, links resolved; none if there is no regular file.
+    pub fn resolve(&self, path: &str) -> Option<String> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = found.get(path) {
+            return known.clone();
+        }
+        let resolved = walk::resolve_file(self.directory.as_deref()?, path);
+        found.insert(path.to_owned(), resolved.clone());
+        resolved
+    }
+
+    /// The content of a file.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>, AuditError> {
+        let directory = self.directory.as_deref();
+        let (directory, real) = directory
+            .zip(self.resolve(path))
+            .ok_or_else(|| AuditError::NoLibrary(path.to_owned()))?;
+        walk::read(directory, &real, LIBRARY_LIMIT)
+    }
+
+    /// The distribution package that a file belongs to.
+    pub fn owner(&self, path: &str) -> Option<Package> {
+        let real = self.resolve(path);
+        self.owners
+            .of(path)
+            .or_else(|| self.owners.of(real.as_deref()?))
+    }
+
+    /// The distribution, from `etc/os-release`.
+    pub fn distro(&self) -> Option<&Distro> {
+        self.owners.distro()
+    }
+
+    /// The version of an installed package, if ownership is known.
+    pub fn package_version(&self, name: &str) -> Option<&str> {
+        self.owners.version(name)
+    }
+
+    /// Facts about a library by its path; none if it is no readable ELF object.
+    pub(crate) fn library(
+        &self,
+        real: &str,
+        policies: &Policies,
+    ) -> Result<Option<Arc<ElfFacts>>, AuditError> {
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = parsed.get(real) {
+            return Ok(known.clone());
+        }
+        let Some(directory) = self.directory.as_deref() else {
+            return Ok(None);
+        };
+        let start = walk::read_start(directory, real)?;
+        let facts = if wheelfarm_elf::Elf::is_elf(&start) {
+            let bytes = walk::read(directory, real, LIBRARY_LIMIT)?;
+            ElfFacts::read(&bytes, policies).ok().map(Arc::new)
+        } else {
+            // A linker script, say: the loader passes it over, and so do we.
+            None
+        };
+        parsed.insert(real.to_owned(), facts.clone());
+        Ok(facts)
+    }
+
+    /// Directories that the caller wants searched first.
+    pub(crate) fn ld_paths(&self) -> &[String] {
+        &self.ld_paths
+    }
+
+    /// Directories that the loader searches last, in order.
+    pub(crate) fn default_paths(
+        &self,
+        family: LibcFamily,
+        arch: Option<Arch>,
+        interpreter: Option<&str>,
+    ) -> Vec<String> {
+        if !self.default_paths {
+            return Vec::new();
+        }
+        self.configured.paths(family, arch, interpreter)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,241 @@
+//! Which distribution package a file of the root belongs to.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::walk;
+use crate::AuditError;
+
+type Read<'a> = &'a dyn Fn(&str) -> Result<Option<String>, AuditError>;
+
+/// A distribution's package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manager {
+    /// dpkg: Debian, Ubuntu.
+    Deb,
+    /// rpm: AlmaLinux, Fedora, openSUSE.
+    Rpm,
+    /// apk: Alpine, Wolfi.
+    Apk,
+}
+
+/// The distribution of a root (os-release(5)).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Distro {
+    /// `ID`: `debian`.
+    pub id: String,
+    /// `VERSION_ID`: `12`; rolling distributions have none.
+    pub version: Option<String>,
+}
+
+/// An installed package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Package {
+    /// Whose package it is.
+    pub manager: Manager,
+    /// Its name.
+    pub name: String,
+    /// Its full version, epoch and release included.
+    pub version: String,
+    /// Its architecture, in the manager's spelling: `amd64`.
+    pub arch: String,
+    /// The distribution, if the root says.
+    pub distro: Option<Distro>,
+}
+
+/// Ownership: `.wheelfarm/owners.tsv` if the root was made by the farm, otherwise the text databases of dpkg
+/// and apk where they are on a live system.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    manager: Option<Manager>,
+    distro: Option<Distro>,
+    packages: Vec<Row>,
+    by_path: HashMap<String, usize>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    name: String,
+    version: String,
+    arch: String,
+}
+
+impl Owners {
+    pub(super) fn read(root: &Path, read: Read<'_>) -> Result<Self, AuditError> {
+        let mut owners = Self {
+            distro: os_release(read)?,
+            ..Self::default()
+        };
+        if let Some(text) = read("/.wheelfarm/owners.tsv")? {
+            owners.manager = match read("/.wheelfarm/manager")?.as_deref().map(str::trim) {
+                Some("deb") => Some(Manager::Deb),
+                Some("rpm") => Some(Manager::Rpm),
+                Some("apk") => Some(Manager::Apk),
+                other => {
+                    return Err(AuditError::RootFile {
+                        path: "/.wheelfarm/manager".to_owned(),
+                        reason: format!(
+                            "`{}` is no package manager: deb, rpm or apk",
+                            other.unwrap_or_default().escape_debug()
+                        ),
+                    });
+                }
+            };
+            owners.tsv(&text)?;
+        } else if let Some(status) = read("/var/lib/dpkg/status")? {
+            owners.manager = Some(Manager::Deb);
+            owners.dpkg(root, read, &status)?;
+        } else if let Some(installed) = read("/lib/apk/db/installed")? {
+            owners.manager = Some(Manager::Apk);
+            owners.apk(&installed);
+        }
+        Ok(owners)
+    }
+
+    pub(super) fn of(&self, path: &str) -> Option<Package> {
+        let row = self.packages.get(*self.by_path.get(&merged(path))?)?;
+        Some(Package {
+            manager: self.manager?,
+            name: row.name.clone(),
+            version: row.version.clone(),
+            arch: row.arch.clone(),
+            distro: self.distro.clone(),
+        })
+    }
+
+    pub(super) fn distro(&self) -> Option<&Distro> {
+        self.distro.as_ref()
+    }
+
+    pub(super) fn version(&self, name: &str) -> Option<&str> {
+        let row = self.packages.iter().find(|row| row.name == name)?;
+        Some(&row.version)
+    }
+
+    /// `path<TAB>package<TAB>version<TAB>arch` lines.
+    fn tsv(&mut self, text: &str) -> Result<(), AuditError> {
+        let mut known: HashMap<[&str; 3], usize> = HashMap::new();
+        for (number, line) in text.lines().enumerate() {
+            if line.is_empty() {
+                continue;
+            }
+            let fields: Vec<_> = line.split('\t').collect();
+            let [path, name, version, arch] = fields.as_slice() else {
+                return Err(AuditError::RootFile {
+                    path: "/.wheelfarm/owners.tsv".to_owned(),
+                    reason: format!("line {} does not have four fields", number + 1),
+                });
+            };
+            let index = *known.entry([name, version, arch]).or_insert_with(|| {
+                self.packages.push(Row {
+                    name: (*name).to_owned(),
+                    version: (*version).to_owned(),
+                    arch: (*arch).to_owned(),
+                });
+                self.packages.len() - 1
+            });
+            self.by_path.insert(merged(path), index);
+        }
+        Ok(())
+    }
+
+    /// dpkg's status file, and the lists of files beside it.
+    fn dpkg(&mut self, root: &Path, read: Read<'_>, status: &str) -> Result<(), AuditError> {
+        let mut by_name: HashMap<String, usize> = HashMap::new();
+        for stanza in status.split("\n\n") {
+            let field = |name: &str| {
+                stanza
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let row = Row {
+                name: field("Package"),
+                version: field("Version"),
+                arch: field("Architecture"),
+            };
+            if row.name.is_empty() || !field("Status").ends_with(" installed") {
+                continue;
+            }
+            let index = self.packages.len();
+            by_name.insert(format!("{}:{}", row.name, row.arch), index);
+            by_name.insert(row.name.clone(), index);
+            self.packages.push(row);
+        }
+        for file in walk::names(root, "/var/lib/dpkg/info") {
+            let index = file
+                .strip_suffix(".list")
+                .and_then(|name| by_name.get(name));
+            if let (Some(index), Some(list)) = (index, read(&format!("/var/lib/dpkg/info/{file}"))?)
+            {
+                // Directories and documents are not libraries.
+                for path in list.lines().filter(|path| path.contains(".so")) {
+                    self.by_path.insert(merged(path), *index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// apk's database: `P:` name, `V:` version, `A:` arch, `F:` directory, `R:` file in it.
+    fn apk(&mut self, installed: &str) {
+        for stanza in installed.split("\n\n") {
+            let field = |name: &str| {
+                stanza
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let index = self.packages.len();
+            self.packages.push(Row {
+                name: field("P:"),
+                version: field("V:"),
+                arch: field("A:"),
+            });
+            let mut directory = "";
+            for line in stanza.lines() {
+                if let Some(path) = line.strip_prefix("F:") {
+                    directory = path;
+                } else if let Some(name) = line.strip_prefix("R:") {
+                    self.by_path
+                        .insert(merged(&format!("/{directory}/{name}")), index);
+                }
+            }
+        }
+    }
+}
+
+/// One spelling for the paths of systems with and without a merged `/usr`.
+fn merged(path: &str) -> String {
+    let path = path.trim_start_matches('/');
+    let top = path.split('/').next().unwrap_or_default();
+    match top {
+        "lib" | "lib32" | "lib64" | "libx32" | "bin" | "sbin" => format!("usr/{path}"),
+        _ => path.to_owned(),
+    }
+}
+
+fn os_release(read: Read<'_>) -> Result<Option<Distro>, AuditError> {
+    let text = match read("/etc/os-release")? {
+        Some(text) => Some(text),
+        None => read("/usr/lib/os-release")?,
+    };
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let field = |name: &str| {
+        text.lines().find_map(|line| {
+            let value = line.strip_prefix(name)?.strip_prefix('=')?.trim();
+            Some(value.trim_matches(['"', '\'']).to_owned())
+        })
+    };
+    Ok(field("ID").map(|id| Distro {
+        id,
+        version: field("VERSION_ID").filter(|version| !version.is_empty()),
+    }))
+}

@@ -1,0 +1,111 @@
+//! Paths inside a root: no link leads out of it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::AuditError;
+
+/// Most symbolic links followed for one path, as Linux has it.
+const LINKS: usize = 40;
+/// Most parts of a path, links expanded.
+const PARTS: usize = 1000;
+/// Largest text file that is read, in bytes: owners.tsv of a full distribution has some tens of megabytes.
+const TEXT_LIMIT: u64 = 256 << 20;
+
+/// The regular file that `path` is, as an absolute path of the root without links in it.
+pub(super) fn resolve_file(root: &Path, path: &str) -> Option<String> {
+    let real = resolve(root, path)?;
+    let metadata = fs_err::symlink_metadata(inside(root, &real)).ok()?;
+    metadata.is_file().then_some(real)
+}
+
+/// `path` with all links followed. The kernel's own resolution is not asked: it would leave the root.
+pub(super) fn resolve(root: &Path, path: &str) -> Option<String> {
+    let mut pending: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+    let mut done: Vec<String> = Vec::new();
+    let mut links = 0;
+    while let Some(part) = pending.pop() {
+        match part.as_str() {
+            "" | "." => continue,
+            ".." => {
+                done.pop();
+                continue;
+            }
+            _ => done.push(part),
+        }
+        if done.len() + pending.len() > PARTS {
+            return None;
+        }
+        let here = inside(root, &done.join("/"));
+        let metadata = fs_err::symlink_metadata(&here).ok()?;
+        if metadata.is_symlink() {
+            links += 1;
+            if links > LINKS {
+                return None;
+            }
+            let target = fs_err::read_link(&here).ok()?;
+            let target = target.to_str()?;
+            if target.starts_with('/') {
+                done.clear();
+            } else {
+                done.pop();
+            }
+            pending.extend(target.split('/').rev().map(str::to_owned));
+        }
+    }
+    Some(format!("/{}", done.join("/")))
+}
+
+/// Where the root's `path` is on this machine.
+pub(super) fn inside(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+/// A file's content. `real` has been resolved.
+pub(super) fn read(root: &Path, real: &str, limit: u64) -> Result<Vec<u8>, AuditError> {
+    let file = fs_err::File::open(inside(root, real)).map_err(AuditError::Root)?;
+    let size = file.metadata().map_err(AuditError::Root)?.len();
+    if size > limit {
+        return Err(AuditError::RootFile {
+            path: real.to_owned(),
+            reason: format!("it has {size} bytes, more than the {limit} allowed"),
+        });
+    }
+    let mut bytes = Vec::new();
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(AuditError::Root)?;
+    Ok(bytes)
+}
+
+/// Enough of a file to tell what it is.
+pub(super) fn read_start(root: &Path, real: &str) -> Result<Vec<u8>, AuditError> {
+    let file = fs_err::File::open(inside(root, real)).map_err(AuditError::Root)?;
+    let mut bytes = Vec::new();
+    file.take(16)
+        .read_to_end(&mut bytes)
+        .map_err(AuditError::Root)?;
+    Ok(bytes)
+}
+
+/// A text file; none if there is no such file.
+pub(super) fn read_text(root: &Path, path: &str) -> Result<Option<String>, AuditError> {
+    let Some(real) = resolve_file(root, path) else {
+        return Ok(None);
+    };
+    let bytes = read(root, &real, TEXT_LIMIT)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The names in a directory, sorted; empty if there is no such directory.
+pub(super) fn names(root: &Path, directory: &str) -> Vec<String> {
+    let entries =
+        resolve(root, directory).and_then(|real| fs_err::read_dir(inside(root, &real)).ok());
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    names
+}

@@ -1,0 +1,189 @@
+//! From facts and graphs to verdicts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wheelfarm_types::Arch;
+
+use crate::facts::is_glibc_loader;
+use crate::{
+    AuditError, ElfFacts, ElfObject, Found, LibraryNode, LibraryRoot, LibraryTree, Obstacle,
+    Policies, Policy, Verdict,
+};
+
+/// A considered object of the wheel.
+pub(crate) struct Subject<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) facts: &'a ElfFacts,
+    pub(crate) tree: &'a LibraryTree,
+    /// Whether its libraries count for the tag: it is an extension module, or no other object loads it.
+    pub(crate) top: bool,
+}
+
+pub(crate) struct Judge<'a> {
+    pub(crate) root: &'a LibraryRoot,
+    pub(crate) policies: &'a Policies,
+    pub(crate) subjects: &'a [Subject<'a>],
+    pub(crate) arch: Arch,
+    pub(crate) isa_check: bool,
+}
+
+/// Libraries (needed names) below an object that a policy does not allow and the wheel does not have. What an
+/// allowed library needs is the system's affair.
+pub(crate) fn external(
+    tree: &LibraryTree,
+    needed: &[String],
+    policy: &Policy,
+    arch: Arch,
+) -> BTreeSet<String> {
+    let foreign = |name: &&String| {
+        !is_glibc_loader(name) && !policy.allows_library(name, arch) && tree.contains_key(*name)
+    };
+    let mut pending: Vec<&String> = needed.iter().filter(foreign).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(name) = pending.pop() {
+        if seen.insert(name)
+            && let Some(node) = tree.get(name)
+        {
+            pending.extend(node.needed.iter().filter(foreign));
+        }
+    }
+    seen.into_iter()
+        .filter(|name| {
+            !matches!(
+                tree.get(*name),
+                Some(LibraryNode {
+                    found: Found::Wheel(_),
+                    ..
+                })
+            )
+        })
+        .cloned()
+        .collect()
+}
+
+impl ElfObject {
+    /// The libraries (needed names) outside the wheel that this object leads to and `policy` does not allow.
+    pub fn external(&self, policy: &Policy, arch: Arch) -> BTreeSet<String> {
+        external(&self.libraries, &self.needed, policy, arch)
+    }
+}
+
+impl Judge<'_> {
+    /// The verdicts on `policies`, in their order.
+    pub(crate) fn verdicts<'p>(
+        &self,
+        policies: impl Iterator<Item = &'p Policy>,
+    ) -> Result<Vec<Verdict>, AuditError> {
+        let mut verdicts = policies
+            .map(|policy| self.verdict(policy))
+            .collect::<Result<Vec<_>, _>>()?;
+        let fewest = verdicts.iter().map(|verdict| verdict.grafts.len()).min();
+        for verdict in &mut verdicts {
+            verdict.fewest_grafts = Some(verdict.grafts.len()) == fewest;
+        }
+        Ok(verdicts)
+    }
+
+    fn verdict(&self, policy: &Policy) -> Result<Verdict, AuditError> {
+        let mut grafts = BTreeSet::new();
+        // Path in the root -> facts, and the tree it was found in.
+        let mut grafted: BTreeMap<&str, (Arc<ElfFacts>, &LibraryTree)> = BTreeMap::new();
+        for subject in self.subjects.iter().filter(|subject| subject.top) {
+            for name in external(subject.tree, &subject.facts.needed, policy, self.arch) {
+                if let Some(LibraryNode {
+                    found: Found::Root(path),
+                    ..
+                }) = subject.tree.get(&name)
+                    && let Some(facts) = self.root.library(path, self.policies)?
+                {
+                    grafted.insert(path, (facts, subject.tree));
+                }
+                grafts.insert(name);
+            }
+        }
+        let mut obstacles = BTreeSet::new();
+        for subject in self.subjects {
+            self.obstacles(
+                policy,
+                subject.path,
+                subject.facts,
+                subject.tree,
+                &mut obstacles,
+            );
+        }
+        for (path, (facts, tree)) in grafted {
+            self.obstacles(policy, path, &facts, tree, &mut obstacles);
+        }
+        Ok(Verdict {
+            target: policy.target(self.arch),
+            aliases: policy
+                .aliases
+                .iter()
+                .map(|alias| format!("{alias}_{}", self.arch))
+                .collect(),
+            obstacles: obstacles.into_iter().collect(),
+            grafts: grafts.into_iter().collect(),
+            fewest_grafts: false,
+        })
+    }
+
+    fn obstacles(
+        &self,
+        policy: &Policy,
+        file: &str,
+        facts: &ElfFacts,
+        tree: &LibraryTree,
+        obstacles: &mut BTreeSet<Obstacle>,
+    ) {
+        let in_wheel = |library: &str| {
+            matches!(
+                tree.get(library),
+                Some(LibraryNode {
+                    found: Found::Wheel(_),
+                    ..
+                })
+            )
+        };
+        for (library, versions) in &facts.versions {
+            // The loader's own versions go with the libc's; a library in the wheel brings its versions along.
+            if is_glibc_loader(library) || in_wheel(library) {
+                continue;
+            }
+            for (version, symbols) in versions {
+                if !policy.allows_version(version, self.arch) {
+                    obstacles.insert(Obstacle::TooRecent {
+                        file: file.to_owned(),
+                        library: library.clone(),
+                        version: version.clone(),
+                        symbols: symbols.clone(),
+                    });
+                }
+            }
+        }
+        for library in facts.needed.iter().filter(|library| !in_wheel(library)) {
+            let Some(forbidden) = policy.blacklist(library) else {
+                continue;
+            };
+            let symbols: Vec<String> = facts.watched.intersection(forbidden).cloned().collect();
+            if !symbols.is_empty() || forbidden.contains("*") {
+                obstacles.insert(Obstacle::Blacklisted {
+                    file: file.to_owned(),
+                    library: library.clone(),
+                    symbols,
+                });
+            }
+        }
+        if self.isa_check && self.arch == Arch::X86_64 && facts.isa_level > 1 {
+            obstacles.insert(Obstacle::Isa {
+                file: file.to_owned(),
+                level: facts.isa_level,
+            });
+        }
+        if facts.uses_pyfpe() {
+            obstacles.insert(Obstacle::PyFpe {
+                file: file.to_owned(),
+            });
+        }
+    }
+}
