@@ -65,12 +65,11 @@ fn truncated_objects() {
     assert!(exercise(&bytes, &edits));
     let dense = 0..bytes.len().min(4096);
     let sparse = (4096..bytes.len()).step_by(61);
-    let damaged = dense.chain(sparse).filter(|length| {
-        let cut = bytes.get(..*length).unwrap();
-        !exercise(cut, &edits)
-    });
-    // The section header table ends the file: no prefix is whole.
-    assert_eq!(damaged.count() > 4000, bytes.len() > 4096);
+    for length in dense.chain(sparse) {
+        let cut = bytes.get(..length).unwrap();
+        // The section header table ends the file: no prefix is whole.
+        assert!(!exercise(cut, &edits), "cut at {length}");
+    }
 }
 
 #[test]

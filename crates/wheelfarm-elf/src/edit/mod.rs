@@ -1,12 +1,12 @@
 //! Editing an object: new names in the dynamic section, everything else in place.
 //!
 //! The steps, one module each:
-//! 1. [`plan`]: which dynamic entries, strings and version records come out;
-//! 2. [`room`] and [`layout`]: where the bytes go that no longer fit. They go into
+//! 1. `plan`: which dynamic entries, strings and version records come out;
+//! 2. `room` and `layout`: where the bytes go that no longer fit. They go into
 //!    one new `PT_LOAD` at the end of the file, so no existing address changes;
-//! 3. [`apply`]: write, including section headers and symbols for tools that look
+//! 3. `apply`: write, including section headers and symbols for tools that look
 //!    at those (`strip`, `readelf`, debuggers);
-//! 4. [`verify`]: parse the result and compare it with what was asked for.
+//! 4. `verify`: parse the result and compare it with what was asked for.
 
 mod apply;
 mod buffer;
