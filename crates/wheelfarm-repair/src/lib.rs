@@ -1,1 +1,24 @@
-//! Plan and apply a wheel repair: graft, patch, retag, SBOM
+//! Plan and apply a wheel repair: graft, patch, retag, SBOM.
+//!
+//! [`plan`] decides, from an audit's report, what has to happen for the wheel to carry a platform tag; its
+//! [`RepairPlan`] can be kept, shown and compared. [`apply`] does it, and [`verify`] audits the result against
+//! an empty root: whatever the tag promises must come out of the wheel alone.
+//!
+//! The bytes of a repaired wheel depend on the plan, the contents of the wheel and the grafted libraries.
+
+mod apply;
+mod error;
+mod grafting;
+mod naming;
+mod options;
+mod plan;
+mod sbom;
+mod scripts;
+mod tags;
+mod verify;
+
+pub use apply::{GraftCache, RepairedWheel, apply, apply_with};
+pub use error::RepairError;
+pub use options::RepairOptions;
+pub use plan::{Graft, MemberEdit, RepairPlan, plan};
+pub use verify::verify;
