@@ -1,0 +1,228 @@
+//! Runs an action from its inputs to its outputs.
+
+use std::collections::BTreeMap;
+
+use bollard::container::LogOutput;
+use bollard::query_parameters::AttachContainerOptionsBuilder;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::action::{
+    Action, ActionResult, Executor, ExecutorError, ExecutorErrorKind, Exit, INPUT_DIR, LogSink,
+};
+
+use crate::container::body;
+use crate::docker::{Docker, Shared};
+use crate::error::{Result, cancelled, engine, error, hinted, io};
+use crate::inputs::{Content, InputFile, input_volume, volume_mount};
+use crate::log::Log;
+use crate::output::{Stdout, Trailer, unpack};
+use crate::scope::Scope;
+use crate::tools;
+
+/// Where the authorities' certificates lie among the inputs of an action with network.
+const CA_PATH: &str = ".wheelfarm/ca-certificates.pem";
+
+impl Executor for Docker {
+    fn run<'a>(
+        &'a self,
+        action: &'a Action,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
+        let owned = action.clone();
+        self.supervise(cancel, |shared, cancel| async move {
+            let mut scope = Scope::new(shared, owned.name.clone());
+            let result = run(&mut scope, &owned, log, &cancel).await;
+            scope.close().await;
+            result
+        })
+        .boxed()
+    }
+
+    fn started(&self) -> u64 {
+        Docker::started(self)
+    }
+}
+
+async fn run(
+    scope: &mut Scope,
+    action: &Action,
+    sink: LogSink,
+    cancel: &CancellationToken,
+) -> Result<ActionResult> {
+    let (network, more) = network(&scope.shared, action)?;
+    let mut mounts = tools::mounts(scope, action, cancel).await?;
+    let inputs = input_volume(scope, action, more, cancel).await?;
+    mounts.push(volume_mount(&inputs, INPUT_DIR, true));
+    let cores = scope.shared.cores().await?;
+    if cancel.is_cancelled() {
+        return Err(cancelled(&action.name));
+    }
+    let container = scope
+        .container(body(action, network, mounts, cores))
+        .await?;
+    let mut streams = Streams {
+        stdout: Stdout::new(action.limits.output),
+        log: Log::new(action.limits.log, sink),
+    };
+    let driven = drive(&scope.shared, action, &container, &mut streams);
+    let driven = tokio::time::timeout(action.limits.time, driven);
+    let ended = cancel
+        .run_until_cancelled(driven)
+        .await
+        .ok_or_else(|| cancelled(&action.name))?;
+    let Ok(ended) = ended else {
+        return Ok(ActionResult {
+            exit: Exit::TimedOut,
+            outputs: BTreeMap::new(),
+            log: streams.log.finish(),
+        });
+    };
+    ended?;
+    conclude(&scope.shared, action, &container, streams).await
+}
+
+/// What the container sends.
+struct Streams {
+    stdout: Stdout,
+    log: Log,
+}
+
+/// Starts the container and reads what it sends until it ends.
+async fn drive(
+    shared: &Shared,
+    action: &Action,
+    container: &str,
+    streams: &mut Streams,
+) -> Result<()> {
+    let name = &action.name;
+    let options = AttachContainerOptionsBuilder::new()
+        .stream(true)
+        .stdout(true)
+        .stderr(true)
+        .build();
+    // Before the start, so that nothing is missed.
+    let mut attached = shared
+        .client
+        .attach_container(container, Some(options))
+        .await
+        .map_err(engine(format!("attach to the container of `{name}`")))?;
+    shared
+        .client
+        .start_container(container, None)
+        .await
+        .map_err(engine(format!("start the container of `{name}`")))?;
+    shared.count_start();
+    while let Some(chunk) = attached.output.next().await {
+        match chunk.map_err(engine(format!("send the output of `{name}`")))? {
+            LogOutput::StdOut { message } => streams
+                .stdout
+                .push(&message)
+                .map_err(|detail| bad_output(action, &detail))?,
+            LogOutput::StdErr { message } | LogOutput::Console { message } => {
+                streams.log.push(&message);
+            }
+            LogOutput::StdIn { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads how it ended from what it sent, and from the engine where that is not enough.
+async fn conclude(
+    shared: &Shared,
+    action: &Action,
+    container: &str,
+    streams: Streams,
+) -> Result<ActionResult> {
+    let (archive, trailer) = streams.stdout.finish();
+    let exit = match &trailer {
+        Some(Trailer { code: 0, .. }) => Exit::Code(0),
+        Some(Trailer { killed: 1.., .. }) => Exit::OutOfMemory,
+        _ => ended(shared, action, container, trailer.as_ref()).await?,
+    };
+    let outputs = match outputs(&archive, trailer.as_ref(), action) {
+        // The failure of the command says more than that of its outputs.
+        Err(_) if exit != Exit::Code(0) => BTreeMap::new(),
+        outputs => outputs?,
+    };
+    Ok(ActionResult {
+        exit,
+        outputs,
+        log: streams.log.finish(),
+    })
+}
+
+fn outputs(
+    archive: &Bytes,
+    trailer: Option<&Trailer>,
+    action: &Action,
+) -> Result<BTreeMap<String, Bytes>> {
+    if !trailer.is_some_and(|trailer| trailer.packed) {
+        return Err(bad_output(action, "tar could not pack it; see the log"));
+    }
+    unpack(archive, action.limits.output).map_err(|detail| bad_output(action, &detail))
+}
+
+/// How the engine says that the container ended.
+async fn ended(
+    shared: &Shared,
+    action: &Action,
+    container: &str,
+    trailer: Option<&Trailer>,
+) -> Result<Exit> {
+    let what = || engine(format!("say how the container of `{}` ended", action.name));
+    // Its output ends a moment before it does.
+    let mut wait = std::pin::pin!(shared.client.wait_container(container, None));
+    let code = match wait.next().await {
+        Some(Ok(response)) => response.status_code,
+        // This is how the client reports a code other than 0.
+        Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
+        Some(Err(source)) => return Err(what()(source)),
+        None => 0,
+    };
+    let inspected = shared.client.inspect_container(container, None).await;
+    let state = inspected.map_err(what())?.state.unwrap_or_default();
+    if state.oom_killed == Some(true) {
+        return Ok(Exit::OutOfMemory);
+    }
+    match trailer {
+        Some(trailer) => Ok(Exit::Code(trailer.code)),
+        None if code == 0 => Err(error(
+            ExecutorErrorKind::Engine,
+            format!(
+                "the container of `{}` ended without saying how",
+                action.name
+            ),
+        )),
+        None => Ok(Exit::Code(code)),
+    }
+}
+
+/// The environment, and the certificates, of an action that may use the network.
+fn network(shared: &Shared, action: &Action) -> Result<(BTreeMap<String, String>, Vec<InputFile>)> {
+    if !action.network {
+        return Ok((BTreeMap::new(), Vec::new()));
+    }
+    let Some(bundle) = &shared.network.ca_bundle else {
+        return Ok((shared.network.environment(None), Vec::new()));
+    };
+    let bytes = fs_err::read(bundle).map_err(io("read the certificates of this machine"))?;
+    let file = InputFile {
+        path: CA_PATH.to_owned(),
+        content: Content::Given(bytes.into()),
+        executable: false,
+    };
+    let path = format!("{INPUT_DIR}/{CA_PATH}");
+    Ok((shared.network.environment(Some(&path)), vec![file]))
+}
+
+fn bad_output(action: &Action, detail: &str) -> ExecutorError {
+    hinted(
+        ExecutorErrorKind::Output,
+        format!("the output of `{}` was refused: {detail}", action.name),
+        "An action leaves plain files in /build/out; raise the output limit if they are meant to be so large.",
+    )
+}

@@ -1,0 +1,182 @@
+//! The container of an action: what it may and may not do.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, ResourcesUlimits,
+};
+use wheelfarm_build::action::{Action, Limits, OUTPUT_DIR, WORK_DIR};
+
+/// The user and group of every build: nobody's in any image.
+const USER: u32 = 65532;
+const NANO: f64 = 1e9;
+
+/// Runs the command with its output on stderr, the log; then sends the outputs and a line of our own on stdout.
+/// The kernel counts what it killed for want of memory; the first file is of cgroups v2, the second of v1.
+const WRAPPER: &str = r#"umask 022
+mkdir -p "$0"
+exec 3>&1 1>&2
+"$@" 3>&-
+code=$?
+tar -cf - -C "$0" . >&3
+packed=$?
+killed=0
+for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+  if [ -r "$file" ]; then
+    while read -r key value; do if [ "$key" = oom_kill ]; then killed=$value; fi; done <"$file"
+  fi
+done
+echo "wheelfarm $code $packed $killed" >&3
+"#;
+
+/// The request that creates the container of `action`; `cores` is what the engine has.
+pub(crate) fn body(
+    action: &Action,
+    network: BTreeMap<String, String>,
+    mounts: Vec<Mount>,
+    cores: f64,
+) -> ContainerCreateBody {
+    let mut environment = BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]);
+    environment.extend(network);
+    environment.extend(action.environment.clone());
+    let mut command: Vec<String> = ["/bin/sh", "-c", WRAPPER, OUTPUT_DIR]
+        .map(str::to_owned)
+        .into();
+    command.extend(action.command.iter().cloned());
+    ContainerCreateBody {
+        image: Some(action.image.clone()),
+        // The image's own entry point stays: in the 32-bit build images it sets the personality.
+        cmd: Some(command),
+        env: Some(list(&environment)),
+        // The real one would be a random number, and ends up in some build logs and artefacts.
+        hostname: Some("wheelfarm".to_owned()),
+        user: Some(format!("{USER}:{USER}")),
+        working_dir: Some(WORK_DIR.to_owned()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        host_config: Some(HostConfig {
+            mounts: Some(mounts),
+            ..confinement(action, cores)
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// `NAME=value` for each.
+pub(crate) fn list(environment: &BTreeMap<String, String>) -> Vec<String> {
+    environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
+fn confinement(action: &Action, cores: f64) -> HostConfig {
+    let limits = &action.limits;
+    let memory = i64::try_from(limits.memory).unwrap_or(i64::MAX);
+    HostConfig {
+        network_mode: (!action.network).then(|| "none".to_owned()),
+        readonly_rootfs: Some(true),
+        tmpfs: Some(tmpfs(limits)),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        pids_limit: Some(limits.pids),
+        memory: Some(memory),
+        // The same: no swap.
+        memory_swap: Some(memory),
+        nano_cpus: Some(nano(limits.cores.min(cores))),
+        // Core dumps of a crashed compiler are of no use to anybody.
+        ulimits: Some(vec![ResourcesUlimits {
+            name: Some("core".to_owned()),
+            soft: Some(0),
+            hard: Some(0),
+        }]),
+        // As the first process the shell would neither reap orphans nor take signals.
+        init: Some(true),
+        // The log is read from the connection; the engine need not keep a copy.
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("none".to_owned()),
+            config: None,
+        }),
+        ..HostConfig::default()
+    }
+}
+
+fn tmpfs(limits: &Limits) -> HashMap<String, String> {
+    let size = limits.scratch;
+    let common = format!("rw,exec,nosuid,nodev,size={size}");
+    HashMap::from([
+        ("/tmp".to_owned(), format!("{common},mode=1777")),
+        (
+            WORK_DIR.to_owned(),
+            format!("{common},mode=0755,uid={USER},gid={USER}"),
+        ),
+    ])
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a number of cores is small, and a cast from float saturates"
+)]
+fn nano(cores: f64) -> i64 {
+    (cores * NANO).round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn action() -> Action {
+        Action {
+            name: "test".to_owned(),
+            image: "image".to_owned(),
+            inputs: BTreeMap::new(),
+            tools: BTreeMap::new(),
+            command: vec!["make".to_owned(), "all".to_owned()],
+            environment: BTreeMap::new(),
+            network: false,
+            limits: Limits {
+                cores: 8.0,
+                memory: 1 << 30,
+                pids: 100,
+                time: Duration::from_secs(1),
+                scratch: 1 << 20,
+                output: 1,
+                log: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn the_network_is_there_only_on_request() {
+        let mut action = action();
+        let mode = |action: &Action| {
+            let body = body(action, BTreeMap::new(), Vec::new(), 2.0);
+            body.host_config.unwrap().network_mode
+        };
+        assert_eq!(mode(&action).as_deref(), Some("none"));
+        action.network = true;
+        assert_eq!(mode(&action), None);
+    }
+
+    #[test]
+    fn no_more_cores_are_asked_for_than_there_are() {
+        let body = body(&action(), BTreeMap::new(), Vec::new(), 1.5);
+        assert_eq!(body.host_config.unwrap().nano_cpus, Some(1_500_000_000));
+    }
+
+    #[test]
+    fn the_actions_environment_wins() {
+        let mut action = action();
+        let network = BTreeMap::from([("A".to_owned(), "network".to_owned())]);
+        action.environment.insert("A".to_owned(), "1".to_owned());
+        action
+            .environment
+            .insert("HOME".to_owned(), "/h".to_owned());
+        let body = body(&action, network, Vec::new(), 2.0);
+        assert_eq!(body.env.unwrap(), ["A=1", "HOME=/h"]);
+        let command = body.cmd.unwrap();
+        assert_eq!(command[3..], ["/build/out", "make", "all"]);
+    }
+}

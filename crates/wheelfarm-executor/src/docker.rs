@@ -1,0 +1,213 @@
+//! The connection to the engine, and what all of this crate's work shares.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bollard::{ClientVersion, Docker as Client};
+use tokio::sync::{Mutex, OnceCell};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
+use wheelfarm_store::Store;
+
+use crate::error::{Result, detail, engine, error, hinted, io, io_kind};
+use crate::run_lock::RunLock;
+use crate::settings::{DockerSettings, HostNetwork};
+
+const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+/// Versions of the API to try, each of which is then negotiated down. Engines since 29 refuse less than 1.44,
+/// those before 25 refuse 1.44; and 1.41 is what `--platform` needs.
+const API_VERSIONS: [ClientVersion; 2] = [
+    ClientVersion {
+        major_version: 1,
+        minor_version: 44,
+    },
+    ClientVersion {
+        major_version: 1,
+        minor_version: 41,
+    },
+];
+/// How long the engine may take for an ordinary request, in seconds.
+const REQUEST_SECONDS: u64 = 120;
+/// How long it may take for one that moves or writes a whole file system.
+const TRANSFER: Duration = Duration::from_secs(60 * 60);
+
+/// Runs actions in a Docker engine, and makes and finds images there. Cheap to clone.
+///
+/// What it makes is labelled with the lock file of this process, and removed as soon as it is not needed; call
+/// [`Docker::close`] before the runtime ends, so that removals that are under way can finish.
+#[derive(Clone)]
+pub struct Docker {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What tasks of this crate share. The run lock lives as long as the last of them.
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    /// The same connection with more patience.
+    pub(crate) transfer: Client,
+    pub(crate) store: Store,
+    pub(crate) network: HostNetwork,
+    pub(crate) lock: RunLock,
+    pub(crate) tasks: TaskTracker,
+    /// Held while a tool is put into its volume, so that one process does it once.
+    pub(crate) tools: Mutex<()>,
+    cores: OnceCell<f64>,
+    started: AtomicU64,
+    named: AtomicU64,
+}
+
+impl fmt::Debug for Docker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Docker(run {})", self.shared.lock.run())
+    }
+}
+
+impl Docker {
+    /// Connects to the engine, agrees on a version of its API, and takes this process's run lock.
+    pub async fn connect(settings: DockerSettings) -> Result<Self> {
+        let host = settings.host.as_deref().unwrap_or(DEFAULT_HOST);
+        let client = negotiate(host).await?;
+        let directory = settings.runs_dir;
+        let lock = RunLock::take(&directory)
+            .map_err(io(format!("take a lock in {}", directory.display())))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                transfer: client.clone().with_timeout(TRANSFER),
+                client,
+                store: settings.store,
+                network: settings.network,
+                lock,
+                tasks: TaskTracker::new(),
+                tools: Mutex::default(),
+                cores: OnceCell::new(),
+                started: AtomicU64::new(0),
+                named: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Waits until what dropped or cancelled work left is removed.
+    pub async fn close(&self) {
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// Runs `work` in a task of its own and waits for it. When the caller drops this future, `work` goes on until
+    /// it notices its token: a request to the engine is never abandoned half way, since nobody would know
+    /// whether it made the thing it asked for.
+    pub(crate) async fn supervise<T, F>(
+        &self,
+        cancel: &CancellationToken,
+        work: impl FnOnce(Arc<Shared>, CancellationToken) -> F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let token = cancel.child_token();
+        let _cancelled_on_drop = token.clone().drop_guard();
+        let task = self
+            .shared
+            .tasks
+            .spawn(work(Arc::clone(&self.shared), token));
+        task.await.unwrap_or_else(|source| {
+            let message = format!("work for the Docker engine broke off: {source}");
+            Err(error(ExecutorErrorKind::Engine, message))
+        })
+    }
+
+    /// How many containers were started so far.
+    pub(crate) fn started(&self) -> u64 {
+        self.shared.started.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// A name that nothing else in the engine has.
+    pub(crate) fn unique_name(&self) -> String {
+        let number = self.named.fetch_add(1, Ordering::Relaxed);
+        format!("wheelfarm-{}-{number}", self.lock.run())
+    }
+
+    /// Counts a started container.
+    pub(crate) fn count_start(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many processor cores the engine has.
+    pub(crate) async fn cores(&self) -> Result<f64> {
+        let cores = self.cores.get_or_try_init(|| async {
+            let info = self
+                .client
+                .info()
+                .await
+                .map_err(engine("say how many processor cores it has"))?;
+            let cores = info.ncpu.and_then(|cores| u32::try_from(cores).ok());
+            Ok::<_, ExecutorError>(f64::from(cores.unwrap_or(1)))
+        });
+        cores.await.copied()
+    }
+}
+
+async fn negotiate(host: &str) -> Result<Client> {
+    let mut refusal = None;
+    for version in &API_VERSIONS {
+        let client = open(host, version)?;
+        match client.negotiate_version().await {
+            Ok(client) => return Ok(client),
+            Err(source @ bollard::errors::Error::DockerResponseServerError { .. }) => {
+                refusal = Some(detail(&source));
+            }
+            Err(source) => return Err(unavailable(host, &source)),
+        }
+    }
+    let refusal = refusal.unwrap_or_default();
+    Err(hinted(
+        ExecutorErrorKind::EngineUnavailable,
+        format!(
+            "the Docker engine at {host} speaks no version of the API that wheelfarm knows: {refusal}"
+        ),
+        "Docker 20.10 or newer is needed.",
+    ))
+}
+
+fn open(host: &str, version: &ClientVersion) -> Result<Client> {
+    let client = if host.starts_with("unix://") {
+        Client::connect_with_unix(host, REQUEST_SECONDS, version)
+    } else if host.starts_with("tcp://") || host.starts_with("http://") {
+        Client::connect_with_http(host, REQUEST_SECONDS, version)
+    } else {
+        return Err(hinted(
+            ExecutorErrorKind::EngineUnavailable,
+            format!("DOCKER_HOST is `{host}`, which wheelfarm cannot reach"),
+            "Use a unix:// or tcp:// address; for ssh, forward the socket: `ssh -L /tmp/docker.sock:/var/run/docker.sock HOST` and DOCKER_HOST=unix:///tmp/docker.sock.",
+        ));
+    };
+    client.map_err(|source| unavailable(host, &source))
+}
+
+fn unavailable(host: &str, source: &bollard::errors::Error) -> ExecutorError {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    let hint = match io_kind(source) {
+        Some(PermissionDenied) => {
+            "Join the group that owns the socket (`sudo usermod -aG docker $USER`, then log in again), or set DOCKER_HOST to a rootless engine's socket."
+        }
+        Some(NotFound | ConnectionRefused) | None => {
+            "Start the daemon (`sudo systemctl start docker`, or `sudo dockerd &`), or set DOCKER_HOST to where it listens."
+        }
+        Some(_) => "Look whether the daemon runs (`docker version`) and what DOCKER_HOST says.",
+    };
+    let detail = match source {
+        bollard::errors::Error::SocketNotFoundError(_) => "there is no such socket".to_owned(),
+        other => detail(other),
+    };
+    hinted(
+        ExecutorErrorKind::EngineUnavailable,
+        format!("the Docker engine at {host} does not answer: {detail}"),
+        hint,
+    )
+}

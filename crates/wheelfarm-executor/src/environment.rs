@@ -1,0 +1,256 @@
+//! Environments: a builder image plus system packages, as an image of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::models::{ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, RemoveImageOptionsBuilder,
+};
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
+use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
+use wheelfarm_build::environment::{
+    EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage, manifest_digest,
+};
+
+use crate::docker::{Docker, Shared};
+use crate::error::{Result, cancelled, engine, error, hinted};
+use crate::inputs::upload;
+use crate::install;
+use crate::log::Log;
+use crate::output::Stdout;
+use crate::root::{LibraryRoot, repack};
+use crate::scope::Scope;
+
+/// The recipe's digest, on the image.
+const LABEL_RECIPE: &str = "wheelfarm.recipe";
+/// The manifest's digest, on the image.
+const LABEL_MANIFEST: &str = "wheelfarm.manifest";
+const REPOSITORY: &str = "wheelfarm/env";
+/// How long mirrors may take.
+const TIME: Duration = Duration::from_secs(60 * 60);
+/// Upper bound of the library root.
+const ROOT_SIZE: u64 = 2 << 30;
+/// How much of the package manager's log is kept for an error.
+const LOG_SIZE: u64 = 1 << 20;
+
+impl Docker {
+    /// The image of a recorded environment, if the engine has it with exactly these packages.
+    pub async fn find_environment(&self, record: &EnvironmentRecord) -> Result<Option<String>> {
+        let name = format!("{REPOSITORY}:{}", tag(&record.recipe));
+        let Some(image) = self.shared.inspect(&name).await? else {
+            return Ok(None);
+        };
+        let labels = image.config.and_then(|config| config.labels);
+        let manifest = labels.and_then(|mut labels| labels.remove(LABEL_MANIFEST));
+        let same = manifest == Some(record.manifest_digest().to_string());
+        Ok(image.id.filter(|_| same))
+    }
+
+    /// Makes an environment: installs the recipe's packages over the builder image, with network and as root,
+    /// and reads what was really installed.
+    pub async fn make_environment(
+        &self,
+        image: &BuilderImage,
+        facts: &ImageFacts,
+        recipe: &EnvironmentRecipe,
+        progress: LogSink,
+        cancel: &CancellationToken,
+    ) -> Result<PreparedEnvironment> {
+        install::check_names(recipe)?;
+        let (base, recipe) = (facts.id.clone(), recipe.clone());
+        let name = format!("environment of {}", image.name);
+        self.supervise(cancel, |shared, cancel| async move {
+            let mut scope = Scope::new(shared, name);
+            let made = make(&mut scope, &base, &recipe, progress, &cancel).await;
+            scope.close().await;
+            made
+        })
+        .await
+    }
+}
+
+async fn make(
+    scope: &mut Scope,
+    base: &str,
+    recipe: &EnvironmentRecipe,
+    progress: LogSink,
+    cancel: &CancellationToken,
+) -> Result<PreparedEnvironment> {
+    let container = scope.container(body(base, recipe)).await?;
+    let files = install::files(&scope.shared.network)?;
+    upload(scope, &container, "/tmp", files, cancel).await?;
+    let mut stdout = Stdout::new(ROOT_SIZE);
+    let mut log = Log::new(LOG_SIZE, progress);
+    let run = run(scope, &container, &mut stdout, &mut log);
+    let run = tokio::time::timeout(TIME, run);
+    let ended = cancel
+        .run_until_cancelled(run)
+        .await
+        .ok_or_else(|| cancelled(&scope.action))?;
+    ended.unwrap_or_else(|_| Err(too_slow(recipe)))?;
+
+    let log = log.finish();
+    let (archive, trailer) = stdout.finish();
+    let incomplete = |detail: &str| {
+        error(
+            ExecutorErrorKind::Packages,
+            format!(
+                "the packages of {} could not be read: {detail}",
+                recipe.image
+            ),
+        )
+    };
+    let trailer = trailer.ok_or_else(|| incomplete("the container was killed"))?;
+    if trailer.code != 0 {
+        return Err(install::failure(recipe, &String::from_utf8_lossy(&log)));
+    }
+    if !trailer.packed {
+        return Err(incomplete(String::from_utf8_lossy(&log).trim()));
+    }
+    let manager = recipe.manager;
+    let root = tokio::task::spawn_blocking(move || repack(&archive, manager)).await;
+    let LibraryRoot { manifest, tar } = root
+        .map_err(|source| incomplete(&source.to_string()))?
+        .map_err(|detail| incomplete(&detail))?;
+    Ok(PreparedEnvironment {
+        image: commit(scope, &container, recipe, &manifest).await?,
+        manifest,
+        root: tar,
+    })
+}
+
+fn body(base: &str, recipe: &EnvironmentRecipe) -> ContainerCreateBody {
+    ContainerCreateBody {
+        image: Some(base.to_owned()),
+        cmd: Some(install::command(recipe)),
+        hostname: Some("wheelfarm".to_owned()),
+        user: Some("0:0".to_owned()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        host_config: Some(HostConfig {
+            init: Some(true),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("none".to_owned()),
+                config: None,
+            }),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+async fn run(scope: &Scope, container: &str, stdout: &mut Stdout, log: &mut Log) -> Result<()> {
+    let shared = &scope.shared;
+    let options = AttachContainerOptionsBuilder::new()
+        .stream(true)
+        .stdout(true)
+        .stderr(true)
+        .build();
+    let mut attached = shared
+        .client
+        .attach_container(container, Some(options))
+        .await
+        .map_err(engine(format!("attach to the {}", scope.action)))?;
+    shared
+        .client
+        .start_container(container, None)
+        .await
+        .map_err(engine(format!("start the {}", scope.action)))?;
+    shared.count_start();
+    while let Some(chunk) = attached.output.next().await {
+        let chunk = chunk.map_err(engine(format!("send the output of the {}", scope.action)))?;
+        match chunk {
+            LogOutput::StdOut { message } => stdout.push(&message).map_err(|detail| {
+                let message = format!(
+                    "the library root of the {} was refused: {detail}",
+                    scope.action
+                );
+                error(ExecutorErrorKind::Output, message)
+            })?,
+            other => log.push(other.as_ref()),
+        }
+    }
+    // The output ends a moment before the container does, and a commit of a running one would pause it.
+    let mut wait = std::pin::pin!(shared.client.wait_container(container, None));
+    wait.next().await;
+    Ok(())
+}
+
+/// Makes an image of the container; returns its id.
+async fn commit(
+    scope: &Scope,
+    container: &str,
+    recipe: &EnvironmentRecipe,
+    manifest: &[SystemPackage],
+) -> Result<String> {
+    let shared = &scope.shared;
+    let tag = tag(recipe);
+    let name = format!("{REPOSITORY}:{tag}");
+    let before = shared.inspect(&name).await?.and_then(|image| image.id);
+    // A commit keeps the container's labels; a container made from the image would inherit them, and a sweep
+    // would take it for one of ours.
+    let mut labels: HashMap<String, String> = scope
+        .labels()
+        .into_keys()
+        .map(|label| (label, String::new()))
+        .collect();
+    labels.insert(LABEL_RECIPE.to_owned(), recipe.digest().to_string());
+    labels.insert(
+        LABEL_MANIFEST.to_owned(),
+        manifest_digest(manifest).to_string(),
+    );
+    let config = ContainerConfig {
+        labels: Some(labels),
+        cmd: Some(vec!["/bin/sh".to_owned()]),
+        ..ContainerConfig::default()
+    };
+    let options = CommitContainerOptionsBuilder::new()
+        .container(container)
+        .repo(REPOSITORY)
+        .tag(&tag)
+        .build();
+    let committed = shared
+        .transfer
+        .commit_container(options, config)
+        .await
+        .map_err(engine(format!("make an image of the {}", scope.action)))?;
+    forget(shared, before, &committed.id).await;
+    Ok(committed.id)
+}
+
+/// Removes the image that had a name before another got it; one that is in use stays.
+pub(crate) async fn forget(shared: &Arc<Shared>, old: Option<String>, new: &str) {
+    if let Some(old) = old
+        && old != new
+    {
+        let options = RemoveImageOptionsBuilder::new().build();
+        shared
+            .client
+            .remove_image(&old, Some(options), None)
+            .await
+            .ok();
+    }
+}
+
+fn tag(recipe: &EnvironmentRecipe) -> String {
+    recipe.digest().to_string().chars().take(24).collect()
+}
+
+fn too_slow(recipe: &EnvironmentRecipe) -> ExecutorError {
+    hinted(
+        ExecutorErrorKind::Packages,
+        format!(
+            "the system packages {} were not installed in {} within {} minutes",
+            recipe.packages.join(", "),
+            recipe.image,
+            TIME.as_secs() / 60
+        ),
+        "Package mirrors must be in reach from containers: look at proxies and certificates.",
+    )
+}

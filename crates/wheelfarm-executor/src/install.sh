@@ -1,0 +1,81 @@
+# Installs system packages in the container of an environment, then sends what the library root is made of.
+# Arguments: package manager, packages. Log on stderr; stdout carries a tar file, then a line of our own.
+dir=/tmp/.wheelfarm
+exec 3>&1 1>&2
+cd /
+if [ -f $dir/environment.sh ]; then . $dir/environment.sh; fi
+manager=$1
+shift
+
+install() {
+  case $manager in
+  apt)
+    export DEBIAN_FRONTEND=noninteractive
+    set -- -y --no-install-recommends -- "$@"
+    if [ -f $dir/ca.pem ]; then set -- -o Acquire::https::CaInfo=$dir/ca.pem "$@"; fi
+    apt-get -q -o Acquire::Retries=3 -o APT::Update::Error-Mode=any update || return
+    apt-get -q -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install "$@" || return
+    apt-get clean
+    rm -rf /var/lib/apt/lists/*
+    ;;
+  dnf)
+    tool=yum
+    if command -v dnf >/dev/null; then tool=dnf; fi
+    options="-y --setopt=tsflags=nodocs"
+    if [ $tool = dnf ]; then options="$options --setopt=install_weak_deps=False"; fi
+    if [ -f $dir/ca.pem ]; then options="$options --setopt=sslcacert=$dir/ca.pem"; fi
+    $tool $options install "$@" || return
+    # yum is content when one of several packages exists.
+    for package; do
+      rpm -q --whatprovides "$package" >/dev/null || { echo "No match for argument: $package"; return 1; }
+    done
+    $tool clean all
+    rm -rf /var/cache/dnf /var/cache/yum
+    ;;
+  apk)
+    apk add --no-cache "$@"
+    ;;
+  esac
+}
+
+# The package database, for the manifest and for who owns which library; then every library of the root file
+# system (Python's own modules are no libraries), and what the loader reads.
+record() {
+  case $manager in
+  apt)
+    dpkg-query -W -f='${binary:Package}\t${Package}\t${Version}\t${Architecture}\t${db:Status-Abbrev}\n' >$dir/packages || return
+    grep -F .so /var/lib/dpkg/info/*.list >$dir/owners
+    ;;
+  dnf)
+    rpm -qa --qf '%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{ARCH}\n' >$dir/packages || return
+    rpm -qa --qf '[%{FILENAMES}\t%{=NAME}\t%{=ARCH}\n]' | grep -F .so >$dir/owners
+    ;;
+  apk)
+    for file in /lib/apk/db/installed /usr/lib/apk/db/installed; do
+      if [ -f $file ]; then cat $file; echo; fi
+    done >$dir/packages
+    : >$dir/owners
+    ;;
+  esac
+  {
+    echo tmp/.wheelfarm/packages
+    echo tmp/.wheelfarm/owners
+    find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp \) -prune -o \
+      \( -type f -o -type l \) \( -name '*.so' -o -name '*.so.*' \) \
+      ! -name '*.cpython-*' ! -name '*.py' ! -name '*.hmac' -print
+    for path in lib lib32 lib64 libx32 usr/lib usr/lib32 usr/lib64 usr/libx32; do
+      if [ -L $path ]; then echo $path; fi
+    done
+    for path in etc/ld.so.conf etc/ld.so.conf.d/* etc/ld-musl-*.path etc/os-release usr/lib/os-release; do
+      if [ -f $path ] || [ -L $path ]; then echo $path; fi
+    done
+  } >$dir/list
+  tar -cf - -C / -T $dir/list >&3
+}
+
+code=0
+packed=1
+if [ $# -gt 0 ]; then install "$@"; code=$?; fi
+if [ $code = 0 ]; then record; packed=$?; fi
+rm -rf $dir
+echo "wheelfarm $code $packed 0" >&3

@@ -1,0 +1,80 @@
+//! What the pipeline asks of the engine beside running actions: images and environments.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::Environments;
+use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
+use wheelfarm_build::catalogue::{BuilderImage, ImageFacts, ImageSource};
+use wheelfarm_build::environment::{EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment};
+
+use crate::docker::Docker;
+use crate::error::hinted;
+use crate::images::ImageRole;
+
+impl Environments for Docker {
+    fn image<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+    ) -> BoxFuture<'a, Result<Option<ImageFacts>, ExecutorError>> {
+        self.find_image(image, ImageRole::Builder).boxed()
+    }
+
+    fn ensure_image<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ImageFacts, ExecutorError>> {
+        async move {
+            if let Some(facts) = self.find_image(image, ImageRole::Builder).await? {
+                return Ok(facts);
+            }
+            match &image.source {
+                ImageSource::Registry { reference } => {
+                    self.pull(reference, image.target.arch, log, cancel).await
+                }
+                ImageSource::Debian { .. } => Err(absent(image, "builder")),
+            }
+        }
+        .boxed()
+    }
+
+    fn runtime<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+    ) -> BoxFuture<'a, Result<ImageFacts, ExecutorError>> {
+        async move {
+            let found = self.find_image(image, ImageRole::Runtime).await?;
+            found.ok_or_else(|| absent(image, "bare runtime"))
+        }
+        .boxed()
+    }
+
+    fn find<'a>(
+        &'a self,
+        record: &'a EnvironmentRecord,
+    ) -> BoxFuture<'a, Result<Option<String>, ExecutorError>> {
+        self.find_environment(record).boxed()
+    }
+
+    fn make<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        facts: &'a ImageFacts,
+        recipe: &'a EnvironmentRecipe,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<PreparedEnvironment, ExecutorError>> {
+        self.make_environment(image, facts, recipe, log, cancel)
+            .boxed()
+    }
+}
+
+fn absent(image: &BuilderImage, what: &str) -> ExecutorError {
+    hinted(
+        ExecutorErrorKind::ImageUnavailable,
+        format!("the {what} image of {} is not on this machine", image.name),
+        format!("`{}` gets it", image.command()),
+    )
+}

@@ -1,0 +1,98 @@
+//! Removes what killed runs left in the engine.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
+
+use crate::docker::Docker;
+use crate::error::{Result, engine, io};
+use crate::run_lock::DeadRun;
+use crate::scope::{LABEL_LOCK, LABEL_RUNS, remove};
+use crate::tools::is_kept;
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Containers that dead runs left.
+    pub containers: usize,
+    /// Volumes that dead runs left.
+    pub volumes: usize,
+    /// Lock files of dead runs.
+    pub runs: usize,
+}
+
+#[derive(Default)]
+struct Leftovers {
+    containers: Vec<String>,
+    volumes: Vec<String>,
+}
+
+impl Docker {
+    /// Removes the containers and volumes of runs that died, `kill -9` included. What belongs to a live process,
+    /// or to a runs directory other than this one's, is not touched.
+    pub async fn sweep(&self) -> Result<SweepReport> {
+        let shared = &self.shared;
+        let runs = shared.lock.directory();
+        let label = format!("{LABEL_RUNS}={}", runs.identity());
+        let filters = HashMap::from([("label", vec![label])]);
+        let containers = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let volumes = ListVolumesOptionsBuilder::new().filters(&filters).build();
+        let (containers, volumes) = tokio::try_join!(
+            shared.client.list_containers(Some(containers)),
+            shared.client.list_volumes(Some(volumes)),
+        )
+        .map_err(engine("list containers and volumes"))?;
+        let volumes = volumes.volumes.unwrap_or_default();
+
+        let mut owners: BTreeMap<PathBuf, Leftovers> = BTreeMap::new();
+        for container in containers {
+            let lock = container
+                .labels
+                .and_then(|mut labels| labels.remove(LABEL_LOCK));
+            if let (Some(lock), Some(id)) = (lock, container.id) {
+                owners.entry(lock.into()).or_default().containers.push(id);
+            }
+        }
+        for volume in volumes.iter().filter(|volume| !is_kept(volume, &volumes)) {
+            if let Some(lock) = volume.labels.get(LABEL_LOCK) {
+                let owner = owners.entry(lock.into()).or_default();
+                owner.volumes.push(volume.name.clone());
+            }
+        }
+        // Runs that died with nothing in the engine have a lock file still.
+        let lock_files = runs.lock_files().map_err(io("list the lock files"))?;
+        for lock in lock_files {
+            owners.entry(lock).or_default();
+        }
+
+        let mut report = SweepReport::default();
+        for (lock, left) in owners {
+            let claimed = runs.claim(&lock);
+            let claimed = claimed.map_err(io(format!("try the lock {}", lock.display())))?;
+            let Some(dead) = claimed else { continue };
+            self.clean_up(&left, dead, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    async fn clean_up(
+        &self,
+        left: &Leftovers,
+        dead: DeadRun,
+        report: &mut SweepReport,
+    ) -> Result<()> {
+        report.containers += remove(&self.shared, &left.containers, &[]).await;
+        report.volumes += remove(&self.shared, &[], &left.volumes).await;
+        if dead
+            .forget()
+            .map_err(io("delete the lock file of a dead run"))?
+        {
+            report.runs += 1;
+        }
+        Ok(())
+    }
+}
