@@ -87,6 +87,8 @@ pub struct RawRecord {
 pub struct WheelInputs {
     /// [`REPAIR_SCHEMA`].
     pub schema: u32,
+    /// The repairer and its version.
+    pub tool: String,
     /// The raw wheel's name.
     pub raw_filename: WheelFilename,
     /// The raw wheel's bytes.

@@ -11,7 +11,7 @@ mod raw;
 mod repair;
 mod requires;
 
-pub use context::{Context, Freshness};
+pub use context::{Context, Flights, Freshness};
 pub use prove::{ProveRequest, prove};
 
 use wheelfarm_resolve::LockedPackage;

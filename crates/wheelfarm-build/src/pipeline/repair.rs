@@ -1,18 +1,260 @@
 //! Audit and repair: from the raw wheel to the one that is handed out.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use wheelfarm_audit::{AuditOptions, AuditReport, LibraryRoot, audit};
+use wheelfarm_repair::{Graft, RepairError, RepairOptions, apply, plan, verify};
+use wheelfarm_types::{BuildTag, Digest, Target, WheelFilename};
+use wheelfarm_wheel::{Scheme, Wheel, WheelError, WheelWriter};
+
 use super::Job;
-use super::context::Context;
+use super::context::{Context, run_cpu};
 use crate::environment::EnvironmentRecord;
 use crate::error::{JobError, JobErrorKind};
+use crate::event::Stage;
 use crate::recipes::Recipe;
-use crate::records::{RawRecord, WheelRecord};
+use crate::records::{REPAIR_SCHEMA, RawRecord, Vendored, WheelInputs, WheelRecord, kind};
 
+/// A wheel after audit and repair.
+struct Repaired {
+    filename: WheelFilename,
+    bytes: Bytes,
+    vendored: Vec<Vendored>,
+    modules: Vec<String>,
+}
+
+/// The wheel to hand out for `raw`, and whether it was made just now.
 pub(super) async fn repaired_wheel(
-    _context: &Context,
-    _job: &Job,
-    _raw: &RawRecord,
-    _environment: &EnvironmentRecord,
-    _recipe: &Recipe,
+    context: &Context,
+    job: &Job,
+    raw: &RawRecord,
+    environment: &EnvironmentRecord,
+    recipe: &Recipe,
 ) -> Result<(WheelRecord, bool), JobError> {
-    Err(JobError::new(JobErrorKind::Machine, "not wired yet"))
+    let inputs = WheelInputs {
+        schema: REPAIR_SCHEMA,
+        tool: concat!("wheelfarm ", env!("CARGO_PKG_VERSION")).to_owned(),
+        raw_filename: raw.filename.clone(),
+        raw: raw.wheel,
+        raw_key: crate::key::canonical_digest(&raw.inputs),
+        target: job.cell.target,
+        libraries: environment.root,
+        exclude: recipe.exclude.clone(),
+        build_tag: context.build_tag.then_some(environment.generation),
+    };
+    let key = crate::key::canonical_digest(&inputs);
+    if let Some(record) = context
+        .store
+        .record::<WheelRecord>(kind::WHEEL, &key)
+        .await?
+        && context.store.contains(&record.wheel).await?
+    {
+        return Ok((record, false));
+    }
+    let _flight = context.flights.enter(key).await;
+    if let Some(record) = context
+        .store
+        .record::<WheelRecord>(kind::WHEEL, &key)
+        .await?
+    {
+        return Ok((record, false));
+    }
+    let work = async {
+        let bytes = context.store.get(&raw.wheel).await?;
+        let root = library_root(context, environment.root).await?;
+        let (filename, inputs) = (raw.filename.clone(), inputs.clone());
+        run_cpu(move || repair(bytes, filename, &root, &inputs, key)).await
+    };
+    let (repaired, seconds) = context.staged(&job.id(), Stage::Repair, work).await?;
+    let record = WheelRecord {
+        inputs,
+        filename: repaired.filename,
+        size: repaired.bytes.len() as u64,
+        wheel: context.store.put(repaired.bytes).await?,
+        vendored: repaired.vendored,
+        modules: repaired.modules,
+        seconds,
+    };
+    context
+        .store
+        .create_record(kind::WHEEL, &key, &record)
+        .await?;
+    Ok((record, true))
+}
+
+/// The directory that stands for `/` of an environment: unpacked from the store once and kept.
+async fn library_root(context: &Context, root: Digest) -> Result<PathBuf, JobError> {
+    let roots = context.cache.join("roots");
+    let directory = roots.join(root.to_string());
+    let _flight = context.flights.enter(root).await;
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    let tar = context.store.get(&root).await?;
+    let target = directory.clone();
+    run_cpu(move || {
+        fs_err::create_dir_all(&roots)?;
+        let temporary = tempfile::Builder::new()
+            .prefix("unpack-")
+            .tempdir_in(&roots)?;
+        // Entries that would leave the directory are refused by `unpack`.
+        tar::Archive::new(tar.as_ref()).unpack(temporary.path())?;
+        let unpacked = temporary.keep();
+        if let Err(error) = fs_err::rename(&unpacked, &target) {
+            fs_err::remove_dir_all(&unpacked)?;
+            // Another process may have been quicker; the content is the same.
+            if !target.is_dir() {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(directory)
+}
+
+fn repair(
+    bytes: Bytes,
+    filename: WheelFilename,
+    root: &Path,
+    inputs: &WheelInputs,
+    key: Digest,
+) -> Result<Repaired, JobError> {
+    let wheel = Wheel::from_bytes(bytes, filename).map_err(failed)?;
+    let build_tag = inputs
+        .build_tag
+        .map(|generation| build_tag(generation, &key))
+        .transpose()?;
+    if wheel.filename().is_pure() {
+        return Ok(tagged_only(&wheel, build_tag).map_err(failed)?);
+    }
+    let root = LibraryRoot::open(root).map_err(|error| failed(RepairError::from(error)))?;
+    let audit_options = AuditOptions {
+        exclude: inputs.exclude.clone(),
+        ..AuditOptions::default()
+    };
+    let report =
+        audit(&wheel, &root, &audit_options).map_err(|error| failed(RepairError::from(error)))?;
+    let options = RepairOptions {
+        build_tag,
+        audit: audit_options,
+        ..RepairOptions::default()
+    };
+    let plan = plan(&wheel, &report, &root, &options).map_err(failed)?;
+    if !plan.policy.libc.runs_on(inputs.target.libc) {
+        return Err(too_new(&wheel, &report, &root, options, inputs.target));
+    }
+    let repaired = apply(&plan, &wheel, &root).map_err(failed)?;
+    verify(&repaired).map_err(failed)?;
+    Ok(Repaired {
+        modules: modules(&wheel, &report),
+        filename: repaired.filename,
+        bytes: repaired.bytes.into(),
+        vendored: plan.grafts.iter().map(vendored).collect(),
+    })
+}
+
+/// `<generation>wf<8 hexadecimal digits>`: says in the name that it is the farm's build, and of what.
+fn build_tag(generation: u32, key: &Digest) -> Result<BuildTag, JobError> {
+    format!("{generation}wf{}", key.short())
+        .parse()
+        .map_err(|error| JobError::new(JobErrorKind::Package, format!("{error}")))
+}
+
+/// A wheel without platform: canonical bytes and the build tag, nothing else.
+fn tagged_only(wheel: &Wheel, build_tag: Option<BuildTag>) -> Result<Repaired, WheelError> {
+    let mut filename = wheel.filename().clone();
+    filename.build = build_tag.or(filename.build);
+    let mut info = wheel.wheel_info()?;
+    info.set_build(filename.build.as_ref().map(BuildTag::as_str));
+    let mut writer = WheelWriter::from_wheel(wheel, filename.clone())?;
+    let member = format!("{}/WHEEL", writer.dist_info());
+    writer.insert(&member, info.headers.to_string(), false)?;
+    Ok(Repaired {
+        bytes: writer.finish()?.into(),
+        filename,
+        vendored: Vec::new(),
+        modules: top_level(wheel).into_iter().collect(),
+    })
+}
+
+fn vendored(graft: &Graft) -> Vendored {
+    Vendored {
+        soname: graft.sonames.first().cloned().unwrap_or_default(),
+        path: graft.members.first().cloned().unwrap_or_default(),
+        package: graft
+            .owner
+            .as_ref()
+            .map(|owner| format!("{} {}", owner.name, owner.version)),
+    }
+}
+
+/// What importing the wheel should bring: its top-level modules and every extension module.
+fn modules(wheel: &Wheel, report: &AuditReport) -> Vec<String> {
+    let mut modules = top_level(wheel);
+    modules.extend(
+        report
+            .extensions
+            .iter()
+            .map(|extension| extension.name.clone()),
+    );
+    modules.into_iter().collect()
+}
+
+fn top_level(wheel: &Wheel) -> BTreeSet<String> {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    wheel
+        .entries()
+        .iter()
+        .map(|entry| wheel.installed(&entry.name))
+        .filter(|installed| installed.scheme == Scheme::Site)
+        .filter_map(|installed| {
+            let name = match installed.path.split_once('/') {
+                Some((package, "__init__.py")) => package,
+                None => installed.path.strip_suffix(".py")?,
+                Some(_) => return None,
+            };
+            // Test suites that land in site-packages by mistake are not what the wheel is for.
+            let wanted = is_name(name) && !matches!(name, "test" | "tests");
+            wanted.then(|| name.to_owned())
+        })
+        .collect()
+}
+
+/// Why the wheel does not run on `target`: what a plan for it says.
+fn too_new(
+    wheel: &Wheel,
+    report: &AuditReport,
+    root: &LibraryRoot,
+    options: RepairOptions,
+    target: Target,
+) -> JobError {
+    let options = RepairOptions {
+        target: Some(target),
+        ..options
+    };
+    let mut error = match wheelfarm_repair::plan(wheel, report, root, &options) {
+        Err(error) => failed(error),
+        Ok(_) => JobError::new(
+            JobErrorKind::Audit,
+            format!("{} does not run on {target}", report.wheel),
+        ),
+    };
+    error.hint =
+        Some("build it in an image with an older C library: `wheelfarm images list`".to_owned());
+    error
+}
+
+fn failed(error: impl Into<RepairError>) -> JobError {
+    let error = error.into();
+    let hint = matches!(error, RepairError::MissingLibrary { .. }).then(|| {
+        "if the library belongs to the system it runs on, add it to `exclude` of the package in wheelfarm.toml".to_owned()
+    });
+    JobError::new(JobErrorKind::Audit, error.to_string()).with_hint(hint)
 }

@@ -1,0 +1,141 @@
+//! The command line. Knows nothing of what the words do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wheelfarm_types::{PythonVersion, Requirement, Target};
+
+/// Builds, repairs, proves and keeps binary wheels.
+#[derive(Debug, Parser)]
+#[command(name = "wheelfarm", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Directory of the store [default: `store` in the cache directory]
+    #[arg(long, global = true, env = "WHEELFARM_STORE", value_name = "DIR")]
+    pub(crate) store: Option<String>,
+    /// Directory for what can be made again [default: `wheelfarm` in the user's cache directory]
+    #[arg(long, global = true, env = "WHEELFARM_CACHE", value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Configuration file [default: wheelfarm.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Form of the result on stdout
+    #[arg(long, global = true, value_name = "FORM", default_value = "text")]
+    pub(crate) format: Format,
+    /// Print errors only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build wheels of packages and what they require
+    Build(BuildArgs),
+    /// List, pull or make builder images
+    Images(ImagesArgs),
+    /// Look after the store
+    Store(StoreArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// What to build: `psycopg2`, `lxml>=6`
+    #[arg(value_name = "REQUIREMENT")]
+    pub(crate) requirements: Vec<Requirement>,
+    /// File with requirements, one a line
+    #[arg(short, long = "requirements", value_name = "FILE")]
+    pub(crate) requirement_files: Vec<PathBuf>,
+    /// File with constraints, one a line
+    #[arg(short, long = "constraints", value_name = "FILE")]
+    pub(crate) constraint_files: Vec<PathBuf>,
+    /// Pythons to build for, such as `3.11,3.13` [default: those of the image]
+    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
+    pub(crate) python: Vec<PythonVersion>,
+    /// Targets to build for, such as `manylinux_2_28_x86_64` [default: what the image allows]
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    pub(crate) target: Vec<Target>,
+    /// Builder images to use, by the names of `wheelfarm images list` [default: the lowest that is here]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) image: Vec<String>,
+    /// Directory for the wheels and their locks
+    #[arg(short, long, value_name = "DIR", default_value = "wheelhouse")]
+    pub(crate) out: PathBuf,
+    /// How many jobs run at a time [default: one per processor core]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Projects to build although the index has a wheel, or `all`
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) from_source: Vec<String>,
+    /// Leave out what the requirements themselves require
+    #[arg(long)]
+    pub(crate) no_deps: bool,
+    /// Look for newer versions of requirements and build requirements
+    #[arg(short = 'U', long)]
+    pub(crate) upgrade: bool,
+    /// Leave the build tag out of wheels' names
+    #[arg(long)]
+    pub(crate) no_build_tag: bool,
+    /// Do not import the wheels on a bare runtime
+    #[arg(long)]
+    pub(crate) no_prove: bool,
+    /// Longest time of one build, in seconds [default: 1800]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// The pinned uv's wheel, for machines where pip cannot download it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) uv_wheel: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImagesArgs {
+    #[command(subcommand)]
+    pub(crate) command: ImagesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImagesCommand {
+    /// Show every builder image and whether it is here
+    List,
+    /// Pull builder images from their registry, by digest
+    Pull {
+        /// Names of `wheelfarm images list`
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Make builder images, and the bare runtime images that go with them, from Debian packages
+    Build {
+        /// Names of `wheelfarm images list`
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read everything and compare it with its digest
+    Verify {
+        /// Remove what is damaged, so that it is made again
+        #[arg(long)]
+        repair: bool,
+    },
+}

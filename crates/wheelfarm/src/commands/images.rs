@@ -1,0 +1,177 @@
+//! `wheelfarm images`.
+
+use std::sync::Arc;
+
+use owo_colors::OwoColorize;
+use serde_json::json;
+use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
+use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
+use wheelfarm_build::{Event, Stage};
+use wheelfarm_executor::{Docker, ImageRole};
+
+use super::build_report::size;
+use crate::cli::{Format, GlobalArgs, ImagesArgs, ImagesCommand};
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::index_settings;
+use crate::printer::Printer;
+use crate::progress::Progress;
+use crate::settings::{Places, cancellation, engine, host_arch};
+
+pub(crate) async fn run(
+    global: &GlobalArgs,
+    args: ImagesArgs,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let config = Config::load(global.config.as_deref())?;
+    let places = Places::open(global, &config).await?;
+    let (_, network) = index_settings::read();
+    let docker = engine(&places, network).await?;
+    let catalogue = Catalogue::builtin(host_arch()?);
+    let progress = Progress::new(*printer);
+    let done = match args.command {
+        ImagesCommand::List => list(&docker, &catalogue, global.format, printer).await,
+        ImagesCommand::Pull { names } => {
+            pull(&docker, &catalogue, &names, &progress, printer).await
+        }
+        ImagesCommand::Build { names } => {
+            build(&docker, &catalogue, &names, &progress, printer).await
+        }
+    };
+    progress.finish();
+    docker.close().await;
+    done.map(|()| Exit::Ok)
+}
+
+async fn list(
+    docker: &Docker,
+    catalogue: &Catalogue,
+    format: Format,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let images = docker.list(catalogue).await?;
+    if format == Format::Json {
+        let images: Vec<_> = images
+            .iter()
+            .map(|listed| {
+                json!({
+                    "name": listed.image.name, "target": listed.image.target, "pythons": listed.image.pythons,
+                    "here": listed.builder.is_some(), "runtime_here": listed.runtime.is_some(),
+                    "id": listed.builder.as_ref().map(|facts| &facts.id),
+                    "size": listed.builder.as_ref().map(|facts| facts.size),
+                    "get": listed.image.command(),
+                })
+            })
+            .collect();
+        printer.result(json!({ "version": 1, "images": images }));
+        return Ok(());
+    }
+    for listed in images {
+        let image = &listed.image;
+        let pythons: Vec<_> = image.pythons.iter().map(ToString::to_string).collect();
+        let state = match &listed.builder {
+            Some(facts) => format!("{} ({})", "here".green(), size(facts.size)),
+            None => image.command().dimmed().to_string(),
+        };
+        printer.result(format_args!(
+            "{:<16} {:<24} {:<36} {state}",
+            image.name,
+            image.target.to_string(),
+            pythons.join(" ")
+        ));
+    }
+    Ok(())
+}
+
+fn named<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a BuilderImage, Failure> {
+    catalogue.get(name).ok_or_else(|| {
+        Failure::usage(format!("there is no builder image called `{name}`"))
+            .with_hint(Some("`wheelfarm images list` shows their names".to_owned()))
+    })
+}
+
+fn log_of(progress: &Progress, job: &str) -> LogSink {
+    let observer = progress.observer();
+    let job = job.to_owned();
+    Arc::new(move |line| {
+        observer(Event::Log {
+            job: job.clone(),
+            line: line.to_owned(),
+        });
+    })
+}
+
+async fn pull(
+    docker: &Docker,
+    catalogue: &Catalogue,
+    names: &[String],
+    progress: &Progress,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let cancel = cancellation();
+    for name in names {
+        let image = named(catalogue, name)?;
+        let ImageSource::Registry { reference } = &image.source else {
+            let message = format!("`{name}` is not in a registry: it is made on this machine");
+            return Err(Failure::usage(message).with_hint(Some(format!("`{}`", image.command()))));
+        };
+        let facts = docker
+            .pull(reference, image.target.arch, log_of(progress, &format!("image {name}")), &cancel)
+            .await
+            .map_err(|error| {
+                let unreachable = error.kind == ExecutorErrorKind::RegistryUnavailable;
+                let mut failure = Failure::from(error);
+                if unreachable {
+                    failure.hint = Some("make a builder from Debian packages, without a registry: `wheelfarm images build debian-12`".to_owned());
+                }
+                failure
+            })?;
+        printer.result(format_args!("{name} {}", facts.id));
+    }
+    Ok(())
+}
+
+async fn build(
+    docker: &Docker,
+    catalogue: &Catalogue,
+    names: &[String],
+    progress: &Progress,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let cancel = cancellation();
+    let observer = progress.observer();
+    for name in names {
+        let image = named(catalogue, name)?;
+        if matches!(image.source, ImageSource::Registry { .. }) {
+            let message = format!("`{name}` comes from a registry and is not made here");
+            return Err(Failure::usage(message).with_hint(Some(format!("`{}`", image.command()))));
+        }
+        for (role, what) in [(ImageRole::Builder, ""), (ImageRole::Runtime, "-runtime")] {
+            let job = format!("image {name}{what}");
+            let stage = Stage::Image;
+            observer(Event::Stage {
+                job: job.clone(),
+                stage,
+            });
+            let start = std::time::Instant::now();
+            let log = log_of(progress, &job);
+            let facts = docker
+                .build_debian(image, &catalogue.debian_recipe, role, log, &cancel)
+                .await?;
+            let seconds = start.elapsed().as_secs_f64();
+            observer(Event::Took {
+                job: job.clone(),
+                stage,
+                seconds,
+            });
+            let summary = facts.id.clone();
+            observer(Event::Ended {
+                job,
+                ok: true,
+                summary,
+            });
+            printer.result(format_args!("{name}{what} {}", facts.id));
+        }
+    }
+    Ok(())
+}

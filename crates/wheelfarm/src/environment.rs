@@ -1,0 +1,43 @@
+//! The only place where the program reads its environment and the clock.
+
+use std::path::PathBuf;
+
+/// An environment variable that is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The first of `names` that is set.
+pub(crate) fn first_variable(names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| variable(name))
+}
+
+/// The user's home directory.
+pub(crate) fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from)
+}
+
+/// The user's cache directory (XDG Base Directory Specification).
+pub(crate) fn cache_home() -> Option<PathBuf> {
+    let xdg = variable("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    xdg.or_else(|| Some(home()?.join(".cache")))
+}
+
+/// The user's configuration directory (XDG Base Directory Specification).
+pub(crate) fn config_home() -> Option<PathBuf> {
+    let xdg = variable("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    xdg.or_else(|| Some(home()?.join(".config")))
+}
+
+/// Now, in seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub(crate) fn now() -> u64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}

@@ -1,0 +1,265 @@
+//! The user's index, authority, proxy and credential settings, for uv and for our own client: from uv's variables,
+//! pip's configuration and netrc, in that order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use wheelfarm_executor::HostNetwork;
+use wheelfarm_resolve::{Credential, IndexSettings};
+
+use crate::environment::{first_variable, home, variable};
+use crate::pip_config;
+
+/// Where distributions keep all authorities that a machine trusts, as one PEM file.
+const SYSTEM_CA_BUNDLES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// Settings for resolving and fetching, and for containers that may use the network.
+pub(crate) fn read() -> (IndexSettings, HostNetwork) {
+    let pip = pip_config::read();
+    let uv_environment = for_uv(&pip);
+    let value = |names: &[&str]| {
+        first_variable(names).or_else(|| {
+            names
+                .iter()
+                .find_map(|name| uv_environment.get(*name).cloned())
+        })
+    };
+    let mut indexes: Vec<String> = Vec::new();
+    for names in [
+        &["UV_DEFAULT_INDEX", "UV_INDEX_URL"][..],
+        &["UV_INDEX"],
+        &["UV_EXTRA_INDEX_URL"],
+        &["UV_FIND_LINKS"],
+    ] {
+        let value = value(names).unwrap_or_default();
+        indexes.extend(value.split_whitespace().map(|index| {
+            // `name=https://...` names an index.
+            let named = index
+                .split_once('=')
+                .filter(|(name, _)| !name.contains(':'));
+            named.map_or(index, |(_, address)| address).to_owned()
+        }));
+    }
+    let mut credentials: Vec<_> = indexes
+        .iter()
+        .filter_map(|index| credential(index))
+        .collect();
+    credentials.extend(netrc());
+    let ca_bundle = first_variable(&["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+        .or_else(|| pip.get("cert").cloned())
+        .map(PathBuf::from);
+    let proxies: BTreeMap<String, String> = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
+        .iter()
+        .flat_map(|name| [(*name).to_owned(), name.to_ascii_uppercase()])
+        .filter_map(|name| {
+            Some((
+                name.clone(),
+                variable(&name).or_else(|| uv_environment.get(&name).cloned())?,
+            ))
+        })
+        .collect();
+    let network = HostNetwork {
+        ca_bundle: ca_bundle.clone().or_else(|| {
+            SYSTEM_CA_BUNDLES
+                .iter()
+                .map(PathBuf::from)
+                .find(|path| path.exists())
+        }),
+        proxies,
+        index: BTreeMap::new(),
+    };
+    let settings = IndexSettings {
+        ca_bundle: ca_bundle.filter(|path| path.exists()),
+        proxy: uv_environment.get("ALL_PROXY").cloned(),
+        credentials,
+        index_identity: indexes
+            .iter()
+            .map(|index| without_credentials(index))
+            .collect(),
+        uv_environment,
+    };
+    (settings, network)
+}
+
+/// pip's settings as uv's variables, where uv's own are not set.
+fn for_uv(pip: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::new();
+    for (setting, name, others) in [
+        (
+            "index-url",
+            "UV_DEFAULT_INDEX",
+            &["UV_DEFAULT_INDEX", "UV_INDEX_URL"][..],
+        ),
+        (
+            "extra-index-url",
+            "UV_INDEX",
+            &["UV_INDEX", "UV_EXTRA_INDEX_URL"],
+        ),
+        ("trusted-host", "UV_INSECURE_HOST", &["UV_INSECURE_HOST"]),
+        ("cert", "SSL_CERT_FILE", &["SSL_CERT_FILE"]),
+        (
+            "proxy",
+            "ALL_PROXY",
+            &["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"],
+        ),
+    ] {
+        if let Some(value) = pip.get(setting)
+            && first_variable(others).is_none()
+        {
+            environment.insert(
+                name.to_owned(),
+                value.split_whitespace().collect::<Vec<_>>().join(" "),
+            );
+        }
+    }
+    // pip passes over directories that are not there; uv does not.
+    let links: Vec<_> = pip
+        .get("find-links")
+        .map(|links| {
+            links
+                .split_whitespace()
+                .filter(|link| link.contains("://") || Path::new(link).is_dir())
+                .collect()
+        })
+        .unwrap_or_default();
+    if !links.is_empty() && variable("UV_FIND_LINKS").is_none() {
+        environment.insert("UV_FIND_LINKS".to_owned(), links.join(","));
+    }
+    environment
+}
+
+/// The host of an address with its port, and what stands before an `@` in front of it.
+fn authority(address: &str) -> Option<(&str, Option<&str>)> {
+    let (_, rest) = address.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Some(match authority.rsplit_once('@') {
+        Some((user, host)) => (host, Some(user)),
+        None => (authority, None),
+    })
+}
+
+fn credential(address: &str) -> Option<Credential> {
+    let (host, user) = authority(address)?;
+    let (user, password) = user.map(|user| user.split_once(':').unwrap_or((user, "")))?;
+    Some(Credential {
+        host: host.to_owned(),
+        user: percent_decode(user),
+        password: percent_decode(password),
+    })
+}
+
+fn without_credentials(address: &str) -> String {
+    match authority(address) {
+        Some((_, Some(user))) => address.replacen(&format!("{user}@"), "", 1),
+        _ => address.to_owned(),
+    }
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let decoded = tail
+            .first_chunk::<2>()
+            .filter(|_| first == b'%')
+            .and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(decoded.unwrap_or(first));
+        rest = if decoded.is_some() {
+            tail.get(2..).unwrap_or_default()
+        } else {
+            tail
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn netrc() -> Vec<Credential> {
+    let path = variable("NETRC")
+        .map(PathBuf::from)
+        .or_else(|| Some(home()?.join(".netrc")));
+    let text = path
+        .and_then(|path| fs_err::read_to_string(path).ok())
+        .unwrap_or_default();
+    parse_netrc(&text)
+}
+
+/// The machines of a netrc file; macros and the `default` entry, which would send a password to any host, are
+/// passed over.
+fn parse_netrc(text: &str) -> Vec<Credential> {
+    let mut credentials: Vec<Credential> = Vec::new();
+    let lines = text.lines().map(|line| {
+        if line.trim_start().starts_with('#') {
+            ""
+        } else {
+            line
+        }
+    });
+    let text: Vec<_> = lines.collect();
+    let text = text.join("\n");
+    let mut words = text.split_whitespace();
+    let mut in_machine = false;
+    while let Some(word) = words.next() {
+        match word {
+            "machine" => {
+                in_machine = true;
+                credentials.extend(words.next().map(|host| Credential {
+                    host: host.to_owned(),
+                    user: String::new(),
+                    password: String::new(),
+                }));
+            }
+            "default" | "macdef" => in_machine = false,
+            "login" | "password" => {
+                let value = words.next().unwrap_or_default().to_owned();
+                if let Some(last) = credentials.last_mut().filter(|_| in_machine) {
+                    *(if word == "login" {
+                        &mut last.user
+                    } else {
+                        &mut last.password
+                    }) = value;
+                }
+            }
+            _ => {}
+        }
+    }
+    credentials
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_an_address() {
+        let credential = credential("https://me%40corp:p%3Ass@host:8443/simple").unwrap();
+        assert_eq!(
+            (
+                credential.host.as_str(),
+                credential.user.as_str(),
+                credential.password.as_str()
+            ),
+            ("host:8443", "me@corp", "p:ss")
+        );
+        assert_eq!(super::credential("https://host/simple@x"), None);
+        assert_eq!(
+            without_credentials("https://a:b@host/simple"),
+            "https://host/simple"
+        );
+    }
+
+    #[test]
+    fn netrc_machines() {
+        let found = parse_netrc(
+            "# comment\nmachine a login u password p\nmachine b\n  login v\n  password q\ndefault login x password y\n",
+        );
+        let found: Vec<_> = found
+            .iter()
+            .map(|c| (c.host.as_str(), c.user.as_str(), c.password.as_str()))
+            .collect();
+        assert_eq!(found, [("a", "u", "p"), ("b", "v", "q")]);
+    }
+}

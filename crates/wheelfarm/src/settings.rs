@@ -1,0 +1,99 @@
+//! Arguments, environment and configuration made into the services that commands use.
+
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
+use wheelfarm_store::Store;
+use wheelfarm_types::Arch;
+
+use crate::cli::GlobalArgs;
+use crate::config::Config;
+use crate::environment::{cache_home, variable};
+use crate::exit::Failure;
+
+/// Where things are kept.
+pub(crate) struct Places {
+    /// For what can be made again.
+    pub(crate) cache: PathBuf,
+    /// The store.
+    pub(crate) store: Store,
+}
+
+impl Places {
+    pub(crate) async fn open(global: &GlobalArgs, config: &Config) -> Result<Self, Failure> {
+        let cache = global
+            .cache
+            .clone()
+            .or_else(|| Some(cache_home()?.join("wheelfarm")))
+            .ok_or_else(|| {
+                Failure::usage(
+                    "there is no cache directory: neither HOME nor XDG_CACHE_HOME is set",
+                )
+                .with_hint(Some(
+                    "name one with `--cache` or WHEELFARM_CACHE".to_owned(),
+                ))
+            })?;
+        let address = global
+            .store
+            .clone()
+            .or_else(|| config.farm.store.clone())
+            .unwrap_or_else(|| cache.join("store").display().to_string());
+        let store = Store::open(&address).await?;
+        Ok(Self { cache, store })
+    }
+}
+
+/// Connects to the engine and removes what killed runs left there.
+pub(crate) async fn engine(places: &Places, network: HostNetwork) -> Result<Docker, Failure> {
+    let docker = Docker::connect(DockerSettings {
+        host: variable("DOCKER_HOST"),
+        runs_dir: places.cache.join("runs"),
+        store: places.store.clone(),
+        network,
+    })
+    .await?;
+    docker.sweep().await?;
+    Ok(docker)
+}
+
+/// This machine's architecture.
+pub(crate) fn host_arch() -> Result<Arch, Failure> {
+    Arch::host().ok_or_else(|| {
+        Failure::machine(format!(
+            "no wheels exist for {} machines",
+            std::env::consts::ARCH
+        ))
+    })
+}
+
+/// A token that Ctrl-C or a polite end fires; a second Ctrl-C ends the program at once.
+pub(crate) fn cancellation() -> CancellationToken {
+    let token = CancellationToken::new();
+    let fired = token.clone();
+    tokio::spawn(async move {
+        let mut terminate =
+            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+                Ok(signal) => signal,
+                Err(_) => return,
+            };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        fired.cancel();
+        // Nothing to do about an error: the first one was received.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            end_at_once();
+        }
+    });
+    token
+}
+
+#[expect(
+    clippy::exit,
+    reason = "the user asked twice; what is left behind is swept by the next run"
+)]
+fn end_at_once() {
+    std::process::exit(130);
+}
