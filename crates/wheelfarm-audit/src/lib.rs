@@ -16,6 +16,8 @@ mod options;
 mod policy;
 mod report;
 mod root;
+#[cfg(test)]
+mod testing;
 mod verdict;
 
 pub use collect::audit;

@@ -4,7 +4,7 @@ mod names;
 mod notes;
 mod scan;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wheelfarm_types::{Arch, Libc, Target};
 use wheelfarm_wheel::Wheel;
@@ -162,38 +162,53 @@ pub fn audit(
 /// A library that another object of the wheel has loaded finds its own needs where that object found them, even
 /// if it could not find them by itself: it has no RPATH because its users have one.
 fn complete(scanned: &[Scanned], trees: &mut [LibraryTree]) {
-    let missing = |tree: &LibraryTree| tree.values().any(|node| node.found == Found::Missing);
-    let sources: Vec<LibraryTree> = trees
-        .iter()
-        .filter(|tree| !missing(tree))
-        .cloned()
-        .collect();
-    for (object, tree) in scanned.iter().zip(trees) {
-        if object.module().is_some() || !missing(tree) {
-            continue;
-        }
-        let own = Found::Wheel(object.path.clone());
-        let Some(source) = sources
-            .iter()
-            .find(|source| source.values().any(|node| node.found == own))
-        else {
-            continue;
-        };
-        let mut pending: Vec<String> = tree
-            .iter()
-            .filter(|(_, node)| node.found == Found::Missing)
-            .map(|(name, _)| name.clone())
-            .collect();
-        while let Some(name) = pending.pop() {
-            let known = tree
-                .get(&name)
-                .is_some_and(|node| node.found != Found::Missing);
-            if let Some(node) = source.get(&name).filter(|_| !known) {
-                pending.extend(node.needed.iter().cloned());
-                tree.insert(name, node.clone());
+    let mut users: HashMap<&str, Vec<&LibraryTree>> = HashMap::new();
+    for tree in &*trees {
+        for node in tree.values() {
+            if let Found::Wheel(path) = &node.found {
+                users.entry(path).or_default().push(tree);
             }
         }
     }
+    let additions: Vec<LibraryTree> = scanned
+        .iter()
+        .zip(&*trees)
+        .map(|(object, tree)| match users.get(object.path.as_str()) {
+            Some(users) if object.module().is_none() => from_users(tree, users),
+            _ => LibraryTree::new(),
+        })
+        .collect();
+    for (tree, additions) in trees.iter_mut().zip(additions) {
+        tree.extend(additions);
+    }
+}
+
+/// What is missing from `tree` but was found by a user, with what that needs.
+fn from_users(tree: &LibraryTree, users: &[&LibraryTree]) -> LibraryTree {
+    let mut additions = LibraryTree::new();
+    let mut pending: Vec<&String> = tree
+        .iter()
+        .filter(|(_, node)| node.found == Found::Missing)
+        .map(|(name, _)| name)
+        .collect();
+    while let Some(name) = pending.pop() {
+        let known = |tree: &LibraryTree| {
+            tree.get(name)
+                .is_some_and(|node| node.found != Found::Missing)
+        };
+        if known(tree) || known(&additions) {
+            continue;
+        }
+        let node = users
+            .iter()
+            .filter_map(|user| user.get(name))
+            .find(|node| node.found != Found::Missing);
+        if let Some(node) = node {
+            pending.extend(&node.needed);
+            additions.insert(name.clone(), node.clone());
+        }
+    }
+    additions
 }
 
 /// The policies that can apply. For musl just one: its objects do not say which version they need, so the
