@@ -22,3 +22,9 @@ pub use error::RepairError;
 pub use options::RepairOptions;
 pub use plan::{Graft, MemberEdit, RepairPlan, plan};
 pub use verify::verify;
+
+#[cfg(test)]
+#[path = "../../wheelfarm-audit/src/testing.rs"]
+mod testing;
+#[cfg(test)]
+mod tests;
