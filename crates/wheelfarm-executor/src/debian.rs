@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder};
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -220,9 +220,23 @@ async fn import(shared: &Arc<Shared>, name: &str, tar: &Path, arch: Arch) -> Res
             format!("the Docker engine imported {name}, but does not have it"),
         )
     })?;
-    let old = before.and_then(|image| image.id);
-    forget(shared, old, image.id.as_deref().unwrap_or_default()).await;
-    facts(&image)
+    let new = facts(&image)?;
+    let Some(old) = before.as_ref().map(facts).transpose()? else {
+        return Ok(new);
+    };
+    if old.content != new.content {
+        forget(shared, Some(old.id), &new.id).await;
+        return Ok(new);
+    }
+    // Nothing new: the name goes back to the image that running builds know by its id.
+    let options = TagImageOptionsBuilder::new()
+        .repo(repository)
+        .tag(tag)
+        .build();
+    let tagged = shared.client.tag_image(&old.id, Some(options)).await;
+    tagged.map_err(engine(format!("name an image {name}")))?;
+    forget(shared, Some(new.id), &old.id).await;
+    Ok(old)
 }
 
 fn debian_arch(arch: Arch) -> &'static str {

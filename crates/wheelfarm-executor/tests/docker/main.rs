@@ -1,0 +1,10 @@
+//! Runs real containers. Needs a Docker engine and, the first time, mmdebstrap and a Debian mirror.
+//!
+//! `WHEELFARM_TEST_DOCKER=1 cargo test -p wheelfarm-executor --test docker`; skipped without the variable.
+
+mod cleanup;
+mod environment;
+mod images;
+mod limits;
+mod run;
+mod support;

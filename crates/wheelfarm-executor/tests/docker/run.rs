@@ -1,0 +1,146 @@
+//! What an action sees, and what comes back.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::action::{Executor, ExecutorErrorKind, Exit};
+use wheelfarm_types::Digest;
+
+use crate::support::{engine, lines, quiet, volumes};
+
+#[tokio::test]
+async fn builds_are_hermetic() {
+    let Some(engine) = engine().await else { return };
+    let mut action = engine.action(
+        r"tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | sed 's/^/interface=/'
+        echo user=$(id -u):$(id -g)
+        grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status
+        for path in /x /usr/x /etc/x /in/x /in/given; do
+          if true 2>/dev/null >>$path; then echo writable=$path; fi
+        done
+        for path in /tmp/x /build/x; do
+          if ! true >$path; then echo unwritable=$path; fi
+        done
+        echo host=$(cat /etc/hostname) pwd=$PWD umask=$(umask)
+        env | sort
+        mount -t tmpfs none /tmp 2>/dev/null && echo mounted
+        true",
+    );
+    let given = engine.store.put("given".into()).await.unwrap();
+    action.inputs.insert("given".to_owned(), given);
+    action
+        .environment
+        .insert("GIVEN".to_owned(), "1".to_owned());
+    let log = engine.log_of(&action).await;
+    let mut log: Vec<_> = log.lines().collect();
+    log.retain(|line| !line.starts_with("PATH=") && !line.starts_with("PWD="));
+    let expected = [
+        "interface=lo",
+        "user=65532:65532",
+        "CapBnd:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "GIVEN=1",
+        "HOME=/tmp",
+        "HOSTNAME=wheelfarm",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+        "host=wheelfarm pwd=/build umask=0022",
+    ];
+    log.sort_unstable();
+    let mut sorted = expected;
+    sorted.sort_unstable();
+    assert_eq!(log, sorted);
+}
+
+#[tokio::test]
+async fn outputs_the_log_and_the_exit_code_come_back() {
+    let Some(engine) = engine().await else { return };
+    let mut action = engine.action(
+        "echo to stdout; echo to stderr >&2
+        mkdir -p out/sub && cat /in/a/b/one >out/sub/copy && printf 2 >out/two
+        mkdir out/empty; exit 3",
+    );
+    let digest = engine.store.put("one".into()).await.unwrap();
+    action.inputs.insert("a/b/one".to_owned(), digest);
+    let (sink, shown) = lines(|_| {});
+    let result = engine
+        .docker
+        .run(&action, sink, &CancellationToken::new())
+        .await
+        .unwrap();
+    assert_eq!(result.exit, Exit::Code(3));
+    assert_eq!(result.log, "to stdout\nto stderr\n");
+    assert_eq!(*shown.lock().unwrap(), ["to stdout", "to stderr"]);
+    let outputs = [("sub/copy", "one"), ("two", "2")];
+    assert_eq!(
+        result.outputs,
+        BTreeMap::from(outputs.map(|(path, text)| (path.to_owned(), Bytes::from(text))))
+    );
+    assert_eq!(engine.docker.started(), 1);
+    engine.assert_clean().await;
+}
+
+#[tokio::test]
+async fn inputs_larger_than_one_chunk_arrive_whole() {
+    let Some(engine) = engine().await else { return };
+    let bytes: Vec<u8> = (0..5_000_001_u32)
+        .map(|n| n.to_le_bytes()[n as usize % 3])
+        .collect();
+    let digest = engine.store.put(bytes.into()).await.unwrap();
+    let mut action = engine.action("sha256sum /in/large | cut -d' ' -f1; ls -l /in/large");
+    action.inputs.insert("large".to_owned(), digest);
+    let log = engine.log_of(&action).await;
+    assert!(log.starts_with(&digest.to_string()), "{log}");
+    assert!(log.contains("-rw-r--r-- 1 root root"), "{log}");
+}
+
+#[tokio::test]
+async fn tools_are_stored_once_and_run() {
+    let Some(engine) = engine().await else { return };
+    // Its own, since tools are shared between runs.
+    let own = engine.runs.path().display();
+    let tool = format!("#!/bin/sh\n# {own}\necho \"tool got $1\"\n");
+    let digest = engine.store.put(tool.into()).await.unwrap();
+    let mut action = engine.action(
+        "/tools/greet/greet hello; true 2>/dev/null >>/tools/greet/greet || echo read-only",
+    );
+    action.tools.insert("greet".to_owned(), digest);
+    let cancel = CancellationToken::new();
+    let run = || engine.docker.run(&action, quiet(), &cancel);
+    let (one, two) = tokio::join!(run(), run());
+    let log = one.unwrap().log;
+    assert_eq!(log, "tool got hello\nread-only\n");
+    assert_eq!(log, two.unwrap().log);
+    engine.assert_clean().await;
+    // One that holds it, one that says it is full.
+    assert_eq!(volumes(engine.runs.path()).await.len(), 2);
+    engine.remove_tools().await;
+}
+
+#[tokio::test]
+async fn a_missing_input_or_image_is_named() {
+    let Some(engine) = engine().await else { return };
+    let mut action = engine.action("true");
+    let absent = Digest::of("absent");
+    action.inputs.insert("x".to_owned(), absent);
+    let error = engine.run(&action).await.unwrap_err();
+    assert_eq!(error.kind, ExecutorErrorKind::Store);
+    assert!(error.message.contains(&absent.to_string()), "{error}");
+
+    let mut action = engine.action("true");
+    action.image = "wheelfarm/absent:1".to_owned();
+    let error = engine.run(&action).await.unwrap_err();
+    assert!(error.message.contains("wheelfarm/absent:1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_there_is_the_actions_failure() {
+    let Some(engine) = engine().await else { return };
+    let mut action = engine.action("");
+    action.command = vec!["no-such-program".to_owned()];
+    let result = engine.run(&action).await.unwrap();
+    assert_eq!(result.exit, Exit::Code(127));
+    let log = String::from_utf8_lossy(&result.log).into_owned();
+    assert!(log.contains("no-such-program"), "{log}");
+}
