@@ -224,10 +224,13 @@ async fn run_job(
 ) -> (String, Result<Artifact, JobError>) {
     let id = job.id();
     let result = async {
-        let _slot = slots
-            .acquire()
-            .await
-            .map_err(|_| JobError::new(JobErrorKind::Cancelled, "cancelled"))?;
+        // Downloads wait for nobody: only what takes cores is counted.
+        let _slot = if job.is_built() {
+            let slot = slots.acquire().await;
+            Some(slot.map_err(|_| JobError::new(JobErrorKind::Cancelled, "cancelled"))?)
+        } else {
+            None
+        };
         if context.cancel.is_cancelled() {
             return Err(JobError::new(
                 JobErrorKind::Cancelled,

@@ -84,7 +84,7 @@ fn description(
         },
         "os": {"name": os, "major": major, "minor": minor},
         "arch": arch.as_str(),
-        "cpu_info": null,
+        "cpu_info": {"detected": {"kind": "flags", "flags": ""}},
         "manylinux_compatible": true,
         "gil_disabled": python.free_threaded,
         "debug_enabled": false,

@@ -44,7 +44,7 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build wheels of packages and what they require
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
     /// Look after the store
@@ -52,6 +52,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct BuildArgs {
     /// What to build: `psycopg2`, `lxml>=6`
     #[arg(value_name = "REQUIREMENT")]

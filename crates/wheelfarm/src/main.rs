@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         .build();
     let outcome = match runtime {
         Ok(runtime) => {
-            let outcome = runtime.block_on(run(cli, &printer));
+            let outcome = runtime.block_on(run(cli, printer));
             // A blocking task that is still running, say an edit, must not hold up a cancelled program.
             runtime.shutdown_timeout(std::time::Duration::from_millis(200));
             outcome
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, printer: &Printer) -> Result<exit::Exit, Failure> {
+async fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
     match cli.command {
         Command::Build(args) => commands::build::run(&cli.global, args, printer).await,
         Command::Images(args) => commands::images::run(&cli.global, args, printer).await,

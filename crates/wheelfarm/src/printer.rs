@@ -17,36 +17,38 @@ impl Printer {
         Self { quiet }
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(self) -> bool {
         self.quiet
     }
 
+    #[allow(clippy::unused_self, reason = "all output goes through the printer")]
     /// A line of the result. A reader that has gone away is no error of ours.
-    pub(crate) fn result(&self, line: impl std::fmt::Display) {
+    pub(crate) fn result(self, line: impl std::fmt::Display) {
         let _gone = writeln!(anstream::stdout(), "{line}");
     }
 
     /// A line for people.
-    pub(crate) fn note(&self, line: impl std::fmt::Display) {
+    pub(crate) fn note(self, line: impl std::fmt::Display) {
         if !self.quiet {
             self.always(line);
         }
     }
 
+    #[allow(clippy::unused_self, reason = "all output goes through the printer")]
     /// A line that is shown even with `--quiet`.
-    pub(crate) fn always(&self, line: impl std::fmt::Display) {
+    pub(crate) fn always(self, line: impl std::fmt::Display) {
         let _gone = writeln!(anstream::stderr(), "{line}");
     }
 
     /// An error with its hint.
-    pub(crate) fn error(&self, message: &str, hint: Option<&str>) {
+    pub(crate) fn error(self, message: &str, hint: Option<&str>) {
         self.always(format_args!("{} {message}", "error:".red().bold()));
         if let Some(hint) = hint {
             self.always(format_args!("{} {hint}", "hint:".cyan().bold()));
         }
     }
 
-    pub(crate) fn failure(&self, failure: &Failure) {
+    pub(crate) fn failure(self, failure: &Failure) {
         self.error(&failure.message, failure.hint.as_deref());
     }
 }

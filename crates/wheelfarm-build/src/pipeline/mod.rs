@@ -14,8 +14,8 @@ mod requires;
 pub use context::{Context, Flights, Freshness};
 pub use prove::{ProveRequest, prove};
 
-use wheelfarm_resolve::LockedPackage;
-use wheelfarm_types::{Digest, ProjectName, Version, WheelFilename};
+use wheelfarm_resolve::{LockedFile, LockedPackage};
+use wheelfarm_types::{Digest, ProjectName, SdistFilename, Version, WheelFilename};
 
 use crate::error::{JobError, JobErrorKind};
 use crate::matrix::Cell;
@@ -76,37 +76,40 @@ impl Job {
             self.cell.id()
         )
     }
+
+    /// The index's wheel, if that is what is wanted.
+    fn upstream(&self) -> Option<&LockedFile<WheelFilename>> {
+        let wheel = self.package.best_wheel(self.cell.python, self.cell.target);
+        wheel.filter(|_| !self.from_source)
+    }
+
+    /// Whether it takes more than a download.
+    pub fn is_built(&self) -> bool {
+        self.upstream().is_none()
+    }
 }
 
 /// Runs `job` to its end.
 pub async fn run(context: &Context, job: &Job) -> Result<Artifact, JobError> {
-    let upstream = job.package.best_wheel(job.cell.python, job.cell.target);
-    match (upstream, &job.package.sdist) {
-        (Some(wheel), _) if !job.from_source => fetched::fetch(context, job, wheel).await,
-        (_, Some(sdist)) => build(context, job, sdist).await,
-        (Some(_), None) => Err(JobError::new(
-            JobErrorKind::Request,
-            format!(
-                "{} {} has no source distribution to build from",
-                job.package.name, job.package.version
-            ),
-        )),
-        (None, None) => Err(JobError::new(
-            JobErrorKind::Request,
-            format!(
-                "{} {} has neither a wheel for {} nor a source distribution",
-                job.package.name,
-                job.package.version,
-                job.cell.id()
-            ),
-        )),
+    if let Some(wheel) = job.upstream() {
+        return fetched::fetch(context, job, wheel).await;
     }
+    let Some(sdist) = &job.package.sdist else {
+        let what = if job.from_source {
+            "no source distribution"
+        } else {
+            "neither a wheel that fits nor a source distribution"
+        };
+        let message = format!("{}: the index has {what}", job.id());
+        return Err(JobError::new(JobErrorKind::Request, message));
+    };
+    build(context, job, sdist).await
 }
 
 async fn build(
     context: &Context,
     job: &Job,
-    sdist: &wheelfarm_resolve::LockedFile<wheelfarm_types::SdistFilename>,
+    sdist: &LockedFile<SdistFilename>,
 ) -> Result<Artifact, JobError> {
     let recipe = context.recipes.get(&job.package.name);
     let (raw, environment, built) = raw::raw_wheel(context, job, sdist, &recipe).await?;

@@ -128,7 +128,7 @@ fn repair(
         .map(|generation| build_tag(generation, &key))
         .transpose()?;
     if wheel.filename().is_pure() {
-        return Ok(tagged_only(&wheel, build_tag).map_err(failed)?);
+        return tagged_only(&wheel, build_tag).map_err(failed);
     }
     let root = LibraryRoot::open(root).map_err(|error| failed(RepairError::from(error)))?;
     let audit_options = AuditOptions {

@@ -33,8 +33,8 @@ const LOCK_AGE: u64 = 24 * 3600;
 
 pub(crate) async fn run(
     global: &GlobalArgs,
-    args: BuildArgs,
-    printer: &Printer,
+    args: Box<BuildArgs>,
+    printer: Printer,
 ) -> Result<Exit, Failure> {
     let config = Config::load(global.config.as_deref())?;
     let (requirements, constraints) = wanted(&args, &config)?;
@@ -42,7 +42,7 @@ pub(crate) async fn run(
     let places = Places::open(global, &config).await?;
     let (index, network) = index_settings::read();
     let cancel = cancellation();
-    let progress = Progress::new(*printer);
+    let progress = Progress::new(printer);
     let docker = Arc::new(engine(&places, network).await?);
     let built = build(
         &args,

@@ -79,13 +79,13 @@ impl BuildReport {
     }
 
     /// One path a line: what a script wants.
-    pub(crate) fn print(&self, printer: &Printer) {
+    pub(crate) fn print(&self, printer: Printer) {
         for wheel in &self.report.wheels {
             printer.result(self.out.join(wheel.artifact.filename.to_string()).display());
         }
     }
 
-    pub(crate) fn print_failures(&self, printer: &Printer) {
+    pub(crate) fn print_failures(&self, printer: Printer) {
         for failure in &self.report.failures {
             let error = &failure.error;
             for line in &error.tail {
@@ -101,7 +101,7 @@ impl BuildReport {
         }
     }
 
-    pub(crate) fn print_summary(&self, printer: &Printer) {
+    pub(crate) fn print_summary(&self, printer: Printer) {
         for wheel in &self.report.wheels {
             let artifact = &wheel.artifact;
             let mut facts = vec![size(artifact.size)];

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
 use owo_colors::OwoColorize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::{Event, Stage};
@@ -21,14 +23,14 @@ use crate::settings::{Places, cancellation, engine, host_arch};
 pub(crate) async fn run(
     global: &GlobalArgs,
     args: ImagesArgs,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<Exit, Failure> {
     let config = Config::load(global.config.as_deref())?;
     let places = Places::open(global, &config).await?;
     let (_, network) = index_settings::read();
     let docker = engine(&places, network).await?;
     let catalogue = Catalogue::builtin(host_arch()?);
-    let progress = Progress::new(*printer);
+    let progress = Progress::new(printer);
     let done = match args.command {
         ImagesCommand::List => list(&docker, &catalogue, global.format, printer).await,
         ImagesCommand::Pull { names } => {
@@ -47,7 +49,7 @@ async fn list(
     docker: &Docker,
     catalogue: &Catalogue,
     format: Format,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<(), Failure> {
     let images = docker.list(catalogue).await?;
     if format == Format::Json {
@@ -106,7 +108,7 @@ async fn pull(
     catalogue: &Catalogue,
     names: &[String],
     progress: &Progress,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<(), Failure> {
     let cancel = cancellation();
     for name in names {
@@ -136,42 +138,64 @@ async fn build(
     catalogue: &Catalogue,
     names: &[String],
     progress: &Progress,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<(), Failure> {
-    let cancel = cancellation();
-    let observer = progress.observer();
+    let mut wanted = Vec::new();
     for name in names {
         let image = named(catalogue, name)?;
         if matches!(image.source, ImageSource::Registry { .. }) {
             let message = format!("`{name}` comes from a registry and is not made here");
             return Err(Failure::usage(message).with_hint(Some(format!("`{}`", image.command()))));
         }
-        for (role, what) in [(ImageRole::Builder, ""), (ImageRole::Runtime, "-runtime")] {
-            let job = format!("image {name}{what}");
-            let stage = Stage::Image;
-            observer(Event::Stage {
-                job: job.clone(),
-                stage,
-            });
-            let start = std::time::Instant::now();
-            let log = log_of(progress, &job);
-            let facts = docker
-                .build_debian(image, &catalogue.debian_recipe, role, log, &cancel)
-                .await?;
-            let seconds = start.elapsed().as_secs_f64();
-            observer(Event::Took {
-                job: job.clone(),
-                stage,
-                seconds,
-            });
-            let summary = facts.id.clone();
-            observer(Event::Ended {
-                job,
-                ok: true,
-                summary,
-            });
-            printer.result(format_args!("{name}{what} {}", facts.id));
-        }
+        wanted.extend([(image, ImageRole::Builder), (image, ImageRole::Runtime)]);
+    }
+    let cancel = cancellation();
+    // Each is one process that seldom uses more than one core.
+    let at_a_time = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut made = futures::stream::iter(wanted)
+        .map(|(image, role)| make(docker, catalogue, image, role, progress, &cancel))
+        .buffered(at_a_time);
+    while let Some(line) = made.next().await {
+        printer.result(line?);
     }
     Ok(())
+}
+
+async fn make(
+    docker: &Docker,
+    catalogue: &Catalogue,
+    image: &BuilderImage,
+    role: ImageRole,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<String, Failure> {
+    let name = match role {
+        ImageRole::Builder => image.name.clone(),
+        ImageRole::Runtime => format!("{}-runtime", image.name),
+    };
+    let observer = progress.observer();
+    let job = format!("image {name}");
+    let stage = Stage::Image;
+    observer(Event::Stage {
+        job: job.clone(),
+        stage,
+    });
+    let start = std::time::Instant::now();
+    let log = log_of(progress, &job);
+    let facts = docker
+        .build_debian(image, &catalogue.debian_recipe, role, log, cancel)
+        .await?;
+    let seconds = start.elapsed().as_secs_f64();
+    observer(Event::Took {
+        job: job.clone(),
+        stage,
+        seconds,
+    });
+    let summary = format!("in {seconds:.0} s");
+    observer(Event::Ended {
+        job,
+        ok: true,
+        summary,
+    });
+    Ok(format!("{name} {}", facts.id))
 }

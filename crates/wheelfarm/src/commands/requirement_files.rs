@@ -92,15 +92,12 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
             line.split_once(" #").map_or(line, |(before, _)| before)
         };
         let (number, mut joined) = open.take().unwrap_or((index + 1, String::new()));
-        match uncommented.trim_end().strip_suffix('\\') {
-            Some(begun) => {
-                joined.push_str(begun);
-                open = Some((number, joined));
-            }
-            None => {
-                joined.push_str(uncommented);
-                lines.push((number, joined.trim().to_owned()));
-            }
+        if let Some(begun) = uncommented.trim_end().strip_suffix('\\') {
+            joined.push_str(begun);
+            open = Some((number, joined));
+        } else {
+            joined.push_str(uncommented);
+            lines.push((number, joined.trim().to_owned()));
         }
     }
     lines.extend(open);

@@ -12,7 +12,7 @@ use crate::settings::Places;
 pub(crate) async fn run(
     global: &GlobalArgs,
     args: StoreArgs,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<Exit, Failure> {
     let StoreCommand::Verify { repair } = args.command;
     let config = Config::load(global.config.as_deref())?;
