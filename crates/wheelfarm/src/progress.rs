@@ -51,7 +51,7 @@ impl Progress {
             state
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .on(event)
+                .on(event);
         })
     }
 

@@ -127,7 +127,7 @@ mod tests {
         let found = read(&directory.path().join("a.txt")).unwrap();
         assert_eq!(
             texts(&found.requirements),
-            ["psycopg2 >= 2.9   , < 3", "lxml"]
+            ["psycopg2 >= 2.9 , < 3", "lxml"]
         );
         assert_eq!(texts(&found.constraints), ["lxml<7"]);
     }
