@@ -174,7 +174,7 @@ pub(crate) struct ProofInputs {
     pub(crate) python: PythonVersion,
     pub(crate) wheels: Vec<PinnedFile>,
     pub(crate) tests: BTreeMap<ProjectName, Option<String>>,
-    pub(crate) scripts: Digest,
+    pub(crate) script: Digest,
 }
 
 /// Wheels that were imported on a bare runtime.

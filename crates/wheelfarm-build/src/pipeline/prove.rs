@@ -13,7 +13,6 @@ use crate::event::Stage;
 use crate::matrix::Cell;
 use crate::records::{BUILD_SCHEMA, PinnedFile, Proof, ProofInputs, ProofRecord, kind};
 
-const PROVE_SH: &str = include_str!("../scripts/prove.sh");
 const PROVE_PY: &str = include_str!("../scripts/prove.py");
 
 /// Wheels of one cell that are installed together; those that we built are proved.
@@ -57,7 +56,7 @@ pub async fn prove(
             .iter()
             .map(|artifact| (artifact.project.clone(), artifact.test.clone()))
             .collect(),
-        scripts: Digest::of([PROVE_SH, PROVE_PY].concat()),
+        script: Digest::of(PROVE_PY),
     };
     let key = crate::key::canonical_digest(&inputs);
     if let Some(record) = context
@@ -79,7 +78,6 @@ pub async fn prove(
         .map(|wheel| (format!("wheels/{}", wheel.name), wheel.sha256))
         .collect();
     let texts = [
-        ("prove.sh", PROVE_SH.to_owned()),
         ("prove.py", PROVE_PY.to_owned()),
         ("prove.json", json!(wanted).to_string()),
     ];
@@ -90,11 +88,11 @@ pub async fn prove(
         name: format!("prove {id}"),
         image: runtime.id,
         inputs: files,
-        tools: [("uv".to_owned(), context.resolver.uv.blob)].into(),
+        tools: BTreeMap::new(),
         command: vec![
-            "/bin/sh".to_owned(),
-            "/in/prove.sh".to_owned(),
             cell.image.interpreter(cell.python).display().to_string(),
+            "-B".to_owned(),
+            "/in/prove.py".to_owned(),
         ],
         environment: [("HOME", "/tmp"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))

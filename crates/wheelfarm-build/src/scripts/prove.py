@@ -1,16 +1,34 @@
-"""Imports every module a wheel brings, each in a process of its own, and writes what happened."""
+"""Installs wheels, imports every module they bring, each in a process of its own, and writes what happened.
 
+Runs in a bare runtime: with the standard library, without pip or any other installer.
+"""
+
+import glob
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import zipfile
+
+SITE = "/build/site"
 
 # What the dynamic linker says through an ImportError when a library or symbol is not there.
 LINKER = ("cannot open shared object file", "undefined symbol", "not found (required by", "wrong ELF class",
           "invalid ELF header", "cannot enable executable stack", "cannot allocate memory in static TLS block")
 
-ENVIRONMENT = dict(os.environ, LD_BIND_NOW="1", PYTHONPATH="/build/site", PYTHONDONTWRITEBYTECODE="1")
+ENVIRONMENT = dict(os.environ, LD_BIND_NOW="1", PYTHONPATH=SITE, PYTHONDONTWRITEBYTECODE="1")
+
+
+def install():
+    """Unpacks all wheels as an installer would: what is for site-packages, to one directory."""
+    for wheel in sorted(glob.glob("/in/wheels/*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(SITE)
+    for part in ("purelib", "platlib"):
+        for directory in glob.glob(os.path.join(SITE, "*.data", part)):
+            shutil.copytree(directory, SITE, dirs_exist_ok=True)
 
 
 def run(command):
@@ -56,6 +74,7 @@ def prove(wheel):
 def main():
     with open("/in/prove.json") as file:
         wheels = json.load(file)
+    install()
     with open("/build/out/proof.json", "w") as file:
         json.dump({wheel["project"]: prove(wheel) for wheel in wheels}, file)
 
