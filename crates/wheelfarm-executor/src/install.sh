@@ -62,7 +62,7 @@ record() {
     echo tmp/.wheelfarm/owners
     find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp \) -prune -o \
       \( -type f -o -type l \) \( -name '*.so' -o -name '*.so.*' \) \
-      ! -name '*.cpython-*' ! -name '*.py' ! -name '*.hmac' -print
+      ! -name '*.cpython-*' ! -name '*.py' ! -name '*.hmac' ! -name ld.so.cache -print
     for path in lib lib32 lib64 libx32 usr/lib usr/lib32 usr/lib64 usr/libx32; do
       if [ -L $path ]; then echo $path; fi
     done

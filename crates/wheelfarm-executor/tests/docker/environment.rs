@@ -10,7 +10,7 @@ use wheelfarm_build::environment::{EnvironmentRecipe, EnvironmentRecord, Package
 use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
 use wheelfarm_types::Digest;
 
-use crate::support::{Engine, client, debian, engine, quiet};
+use crate::support::{Engine, client, debian, engine, lines, quiet};
 
 fn recipe(engine: &Engine, packages: &[&str]) -> EnvironmentRecipe {
     EnvironmentRecipe {
@@ -142,6 +142,21 @@ async fn an_unknown_package_is_named() {
     assert_eq!(error.kind, ExecutorErrorKind::Packages);
     assert!(error.message.contains("`libno-such-dev`"), "{error}");
     assert!(error.message.contains("debian-12"), "{error}");
+    engine.assert_clean().await;
+}
+
+#[tokio::test]
+async fn making_an_environment_can_be_cancelled() {
+    let Some(engine) = engine().await else { return };
+    let recipe = recipe(&engine, &["liblzo2-2"]);
+    let cancel = CancellationToken::new();
+    let token = cancel.clone();
+    let (sink, _) = lines(move |_| token.cancel());
+    let made = engine
+        .docker
+        .make_environment(&debian().1, &engine.runtime, &recipe, sink, &cancel)
+        .await;
+    assert_eq!(made.unwrap_err().kind, ExecutorErrorKind::Cancelled);
     engine.assert_clean().await;
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Executor, ExecutorErrorKind, Exit};
+use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
 use wheelfarm_types::Digest;
 
 use crate::support::{engine, lines, quiet, volumes};
@@ -93,6 +94,32 @@ async fn inputs_larger_than_one_chunk_arrive_whole() {
     let log = engine.log_of(&action).await;
     assert!(log.starts_with(&digest.to_string()), "{log}");
     assert!(log.contains("-rw-r--r-- 1 root root"), "{log}");
+}
+
+#[tokio::test]
+async fn an_action_with_network_gets_the_hosts_proxies_and_certificates() {
+    let Some(mut engine) = engine().await else {
+        return;
+    };
+    let bundle = engine.runs.path().join("ca.pem");
+    fs_err::write(&bundle, "certificates").unwrap();
+    let settings = DockerSettings {
+        host: None,
+        runs_dir: engine.runs.path().to_owned(),
+        store: engine.store.clone(),
+        network: HostNetwork {
+            ca_bundle: Some(bundle),
+            proxies: BTreeMap::from([("no_proxy".to_owned(), "localhost".to_owned())]),
+            index: BTreeMap::from([("PIP_INDEX_URL".to_owned(), "http://i".to_owned())]),
+        },
+    };
+    engine.docker = Docker::connect(settings).await.unwrap();
+    let script = "cat ${SSL_CERT_FILE:-/dev/null}; echo; echo ${PIP_INDEX_URL:-no} ${no_proxy:-no} $(tail -n +3 /proc/net/dev | grep -vc ' lo:')";
+    let mut action = engine.action(script);
+    assert_eq!(engine.log_of(&action).await, "\nno no 0\n");
+    action.network = true;
+    let expected = "certificates\nhttp://i localhost 1\n";
+    assert_eq!(engine.log_of(&action).await, expected);
 }
 
 #[tokio::test]
