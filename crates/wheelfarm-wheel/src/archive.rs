@@ -6,13 +6,15 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use wheelfarm_types::{ProjectName, WheelFilename};
+use wheelfarm_types::WheelFilename;
+use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
-use zip::{ZipArchive, result::ZipError};
 
+use crate::entries::{bound, broken, entries, find_dist_info};
 use crate::limits::METADATA_LIMIT;
 use crate::{
-    Headers, Limits, Metadata, Record, RecordFinding, WheelError, WheelInfo, WheelProblem, names,
+    Entry, Headers, Limits, Metadata, Record, RecordFinding, WheelError, WheelInfo, WheelProblem,
+    names,
 };
 
 /// A wheel whose directory has been checked; members are inflated when they are asked for.
@@ -27,30 +29,6 @@ pub struct Wheel {
     by_name: HashMap<String, usize>,
     limits: Limits,
     dist_info: String,
-}
-
-/// One entry of the archive, as its central directory declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Path in the archive, `/`-separated; a directory's ends in `/`.
-    pub name: String,
-    /// Unpacked size in bytes.
-    pub size: u64,
-    /// What it is.
-    pub kind: EntryKind,
-    /// Whether any execute permission is set.
-    pub executable: bool,
-}
-
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link: its content is the target. Installers write it as a small text file.
-    Symlink,
 }
 
 impl Wheel {
@@ -262,91 +240,6 @@ impl fmt::Debug for Wheel {
             .field("entries", &self.entries.len())
             .finish_non_exhaustive()
     }
-}
-
-fn bound(what: &str, actual: u64, limit: u64) -> Result<(), WheelProblem> {
-    if actual > limit {
-        return Err(WheelProblem::TooLarge {
-            what: what.to_owned(),
-            actual,
-            limit,
-        });
-    }
-    Ok(())
-}
-
-fn broken(error: ZipError) -> WheelProblem {
-    match error {
-        ZipError::Io(error) => WheelProblem::Zip(error.to_string()),
-        other => WheelProblem::Zip(other.to_string()),
-    }
-}
-
-fn entries(zip: &ZipArchive<Cursor<Bytes>>, limits: Limits) -> Result<Vec<Entry>, WheelProblem> {
-    let mut total = 0_u64;
-    (0..zip.len())
-        .map(|index| {
-            let entry = zip.by_index_data(index).map_err(broken)?;
-            let name = std::str::from_utf8(entry.name_raw())
-                .map_err(|_| {
-                    let name = entry.name_raw().escape_ascii();
-                    WheelProblem::Zip(format!("the name of entry `{name}` is not UTF-8"))
-                })?
-                .to_owned();
-            bound(&format!("`{name}`"), entry.size(), limits.member)?;
-            total = total.saturating_add(entry.size());
-            bound("the unpacked size", total, limits.total)?;
-            if entry.encrypted() {
-                return Err(WheelProblem::Encrypted(name));
-            }
-            let kind = if name.ends_with('/') {
-                EntryKind::Directory
-            } else if entry.is_symlink() {
-                EntryKind::Symlink
-            } else {
-                EntryKind::File
-            };
-            let executable =
-                kind == EntryKind::File && entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
-            Ok(Entry {
-                name,
-                size: entry.size(),
-                kind,
-                executable,
-            })
-        })
-        .collect()
-}
-
-/// The one top-level `.dist-info` directory. Its name must mean the file name's project: installers compare
-/// them too, and a wheel could otherwise be published as one project and installed as another.
-fn find_dist_info(entries: &[Entry], filename: &WheelFilename) -> Result<String, WheelProblem> {
-    let mut found: Vec<&str> = entries
-        .iter()
-        .filter_map(|entry| entry.name.split_once('/'))
-        .map(|(top, _)| top)
-        .filter(|top| top.ends_with(".dist-info"))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    let [one] = found.as_slice() else {
-        return Err(WheelProblem::DistInfo(match found.as_slice() {
-            [] => "there is no `.dist-info` directory in it".to_owned(),
-            several => format!(
-                "it has several `.dist-info` directories: {}",
-                several.join(", ")
-            ),
-        }));
-    };
-    let project = one
-        .split_once('-')
-        .and_then(|(name, _)| name.parse::<ProjectName>().ok());
-    if project.is_none() || project != filename.project().ok() {
-        return Err(WheelProblem::DistInfo(format!(
-            "`{one}` does not belong to the project that the file name gives"
-        )));
-    }
-    Ok((*one).to_owned())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod archive;
 mod container;
 mod deflated;
+mod entries;
 mod error;
 mod headers;
 mod layout;
@@ -20,8 +21,9 @@ mod record;
 mod wheel_info;
 mod writer;
 
-pub use archive::{Entry, EntryKind, Wheel};
+pub use archive::Wheel;
 pub use deflated::Deflated;
+pub use entries::{Entry, EntryKind};
 pub use error::{WheelError, WheelProblem};
 pub use headers::Headers;
 pub use layout::{Installed, Scheme};
