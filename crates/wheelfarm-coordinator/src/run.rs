@@ -1,10 +1,9 @@
 //! From a request to a report.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 use wheelfarm_build::matrix::Cell;
 use wheelfarm_build::pipeline::{self, Artifact, Context, Job, ProveRequest};
@@ -83,27 +82,46 @@ pub struct Failure {
 ///
 /// Failures are in the report. Cancellation is a failure of what was not finished.
 pub async fn run(context: &Context, request: &BuildRequest) -> Report {
-    let slots = Arc::new(Semaphore::new(request.jobs.max(1)));
-    let mut cells: FuturesUnordered<_> = request
+    let slots = Semaphore::new(request.jobs.max(1));
+    let mut all = Report::default();
+    let unavailable = prepare_images(context, &request.cells, &mut all).await;
+    let cells = request
         .cells
         .iter()
+        .filter(|cell| !unavailable.contains(&cell.image.name));
+    let mut reports: Vec<_> = cells
         .enumerate()
         .map(|(index, cell)| {
-            let slots = Arc::clone(&slots);
-            async move { (index, run_cell(context, request, cell, &slots).await) }
+            run_cell(context, request, cell, &slots).map(move |report| (index, report))
         })
-        .collect();
-    let mut reports = Vec::new();
-    while let Some(report) = cells.next().await {
-        reports.push(report);
-    }
+        .collect::<FuturesUnordered<_>>()
+        .collect()
+        .await;
     reports.sort_by_key(|(index, _)| *index);
-    let mut all = Report::default();
     for (_, report) in reports {
         all.wheels.extend(report.wheels);
         all.failures.extend(report.failures);
     }
     all
+}
+
+/// The names of images that cannot be had: one failure for each, not one for every job that wants it.
+async fn prepare_images(
+    context: &Context,
+    cells: &[Cell],
+    report: &mut Report,
+) -> BTreeSet<String> {
+    let images: BTreeMap<_, _> = cells.iter().map(|cell| (&cell.image.name, cell)).collect();
+    let mut unavailable = BTreeSet::new();
+    for (name, cell) in images {
+        if let Err(error) = pipeline::prepare_image(context, cell).await {
+            let job = format!("image {name}");
+            end(context, &job, false, error.to_string());
+            report.failures.push(Failure { job, error });
+            unavailable.insert(name.clone());
+        }
+    }
+    unavailable
 }
 
 async fn run_cell(
@@ -160,7 +178,7 @@ async fn run_cell(
             }
         }
     } else {
-        std::collections::BTreeMap::new()
+        BTreeMap::new()
     };
     for artifact in artifacts {
         let proof = proofs.get(&artifact.project).cloned();

@@ -16,6 +16,13 @@ fn image_key(cell: &Cell) -> Digest {
     crate::key::canonical_digest(&(&cell.image.name, cell.image.target.arch))
 }
 
+/// Makes sure that what the cell's builder image holds is known, so that keys can be computed: pulls it if this
+/// machine has never seen it and the store has not either.
+pub async fn prepare_image(context: &Context, cell: &Cell) -> Result<(), JobError> {
+    let job = format!("image {}", cell.image.name);
+    image_content(context, &job, cell).await.map(drop)
+}
+
 /// The content of the cell's builder image: that of the image here, else what the store remembers, else that of
 /// the image that is made sure of now.
 async fn image_content(context: &Context, job: &str, cell: &Cell) -> Result<Digest, JobError> {

@@ -12,6 +12,7 @@ mod repair;
 mod requires;
 
 pub use context::{Context, Flights, Freshness};
+pub use environment::prepare_image;
 pub use prove::{ProveRequest, prove};
 
 use wheelfarm_resolve::{LockedFile, LockedPackage};
