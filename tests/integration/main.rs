@@ -1,1 +1,46 @@
-//! Integration tests.
+//! Integration tests: the built program against the real engine, pip, auditwheel and PostgreSQL.
+//!
+//! `cargo xtask test` makes everything ready and runs them with `WHEELFARM_TEST_DOCKER=1`; without the variable
+//! those that need the engine do nothing.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod crashes;
+mod engine;
+mod failing_builds;
+mod images;
+mod installing;
+mod main_job;
+mod other_packages;
+mod places;
+mod requests;
+mod sources;
+mod support;
+mod warm;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+#[test]
+fn every_file_here_is_a_module_of_this_program() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration");
+    let main = fs_err::read_to_string(directory.join("main.rs")).unwrap();
+    let declared: BTreeSet<_> = main
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .map(str::to_owned)
+        .collect();
+    let present: BTreeSet<_> = fs_err::read_dir(&directory)
+        .unwrap()
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| name != "main")
+        .collect();
+    assert_eq!(present, declared);
+}

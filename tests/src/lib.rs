@@ -1,1 +1,36 @@
-//! Helpers for integration tests.
+//! Helpers of the integration tests and of `cargo xtask demo`: they run the built `wheelfarm` and look at what it
+//! made with other programs' eyes.
+//!
+//! Everything here is real: the engine's own API ([`docker`]), PostgreSQL from Debian's package ([`postgres`]),
+//! `auditwheel` ([`auditwheel`]), bare runtime containers ([`bare`]). Only the package index that serves broken
+//! packages is ours ([`index`]).
+
+pub mod auditwheel;
+pub mod bare;
+pub mod docker;
+pub mod environment;
+pub mod farm;
+mod http;
+pub mod index;
+pub mod postgres;
+pub mod process;
+pub mod psycopg2;
+pub mod report;
+pub mod sdist;
+pub mod wheel;
+
+pub use anyhow;
+
+use sha2::{Digest, Sha256};
+
+/// The sha256 of `bytes` in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
+}

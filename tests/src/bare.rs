@@ -1,0 +1,82 @@
+//! Python in a bare runtime container: the release's Python and nothing else, no pip, no compiler, no libraries.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::docker::{ContainerRun, Engine};
+use crate::environment::architecture;
+
+/// Unpacks wheels as an installer would, but for scripts and metadata; then runs the program, each symbol bound at
+/// the start.
+const RUN: &str = r#"set -eu
+python3 - <<'END'
+import glob, zipfile
+for wheel in glob.glob("/wf/wheels/*.whl"):
+    zipfile.ZipFile(wheel).extractall("/wf/site")
+END
+LD_BIND_NOW=1 PYTHONPATH=/wf/site exec python3 -B /wf/main.py
+"#;
+
+/// The bare runtime that goes with a builder image.
+#[derive(Debug, Clone)]
+pub struct BareRuntime {
+    engine: Engine,
+    image: String,
+}
+
+impl BareRuntime {
+    /// The runtime for wheels built in `image`: `debian-12`.
+    pub fn of(engine: &Engine, image: &str) -> Self {
+        Self {
+            engine: engine.clone(),
+            image: format!("wheelfarm/{image}-runtime:{}", architecture()),
+        }
+    }
+
+    /// Runs `program` with `wheels` installed; returns what it printed. An error if it fails.
+    pub fn python(&self, wheels: &[&Path], program: &str, host_network: bool) -> Result<String> {
+        let mut files = vec![
+            ("/wf/run.sh".to_owned(), RUN.as_bytes().to_vec()),
+            ("/wf/main.py".to_owned(), program.as_bytes().to_vec()),
+        ];
+        for wheel in wheels {
+            let name = wheel.file_name().context("a wheel without a name")?;
+            files.push((
+                format!("/wf/wheels/{}", name.to_string_lossy()),
+                fs_err::read(wheel)?,
+            ));
+        }
+        self.run(&["sh", "/wf/run.sh"], files, host_network)
+    }
+
+    /// Checks that there is nothing in the runtime that could help a wheel which is not whole.
+    pub fn is_bare(&self) -> Result<()> {
+        let look = "find / -xdev '(' -name 'libpq.so*' -o -name 'libxml2.so*' -o -name 'libyaml*.so*' -o -name pip -o -name 'x86_64-linux-gnu-gcc*' ')' -not -path '/proc/*'; command -v cc gcc ld || true";
+        let found = self.run(&["sh", "-c", look], Vec::new(), false)?;
+        ensure!(
+            found.trim().is_empty(),
+            "{} is not bare: {found}",
+            self.image
+        );
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        command: &[&str],
+        files: Vec<(String, Vec<u8>)>,
+        host_network: bool,
+    ) -> Result<String> {
+        let run = ContainerRun {
+            image: &self.image,
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+            environment: [("LC_ALL".to_owned(), "C.UTF-8".to_owned())].into(),
+            host_network,
+            files,
+        };
+        let (code, text) = self.engine.run(&run)?;
+        ensure!(code == 0, "in {} (exit code {code}):\n{text}", self.image);
+        Ok(text)
+    }
+}

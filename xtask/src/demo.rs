@@ -1,0 +1,122 @@
+//! The main job from nothing: builds psycopg2 for three Pythons and proves what comes out.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use wheelfarm_tests::anyhow::{Context, Result, bail, ensure};
+use wheelfarm_tests::environment::{repository, target_directory};
+use wheelfarm_tests::process::words;
+use wheelfarm_tests::report::Report;
+
+use crate::steps::{Steps, cargo, show};
+use crate::{images, packages, prove, table};
+
+const JOB: [&str; 4] = ["build", "psycopg2", "--python", "3.9,3.11,3.13"];
+
+/// Where the demo puts things: a store of its own, so that it always shows a first run.
+struct Places {
+    wheelfarm: PathBuf,
+    store: PathBuf,
+    cache: PathBuf,
+    out: PathBuf,
+}
+
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::default();
+    steps.step("what must be installed", packages::install)?;
+    steps.step("the release binary", || {
+        show(&mut cargo("build --release --package wheelfarm --locked"))
+    })?;
+    let target = target_directory()?;
+    let places = Places {
+        wheelfarm: target.join("release/wheelfarm"),
+        store: target.join("demo/store"),
+        cache: target.join("demo/cache"),
+        out: target.join("demo/wheelhouse"),
+    };
+    steps.step("builder images and bare runtimes", || {
+        images::build_missing(&places.wheelfarm)
+    })?;
+    let first = steps.step("the main job, from an empty store", || {
+        for directory in [&places.store, &places.cache, &places.out] {
+            if directory.exists() {
+                fs_err::remove_dir_all(directory)?;
+            }
+        }
+        build(&places)
+    })?;
+    let proofs = steps.step("proofs", || prove::all(&first))?;
+    let second = steps.step("the main job again, warm", || build(&places))?;
+    is_warm(&first, &second)?;
+
+    table::print(&first, &proofs, &places.out);
+    println!(
+        "\nfirst run: {:.1} s, {} containers, {} bytes downloaded; second run: {:.2} s, {} containers, {} bytes downloaded",
+        first.seconds,
+        first.containers,
+        first.downloaded,
+        second.seconds,
+        second.containers,
+        second.downloaded
+    );
+    steps.print();
+    Ok(())
+}
+
+/// The real thing, progress shown.
+fn build(places: &Places) -> Result<Report> {
+    let mut command = Command::new(&places.wheelfarm);
+    command
+        .args(JOB)
+        .arg("--out")
+        .arg(relative(&places.out))
+        .args(["--format", "json"])
+        .current_dir(repository())
+        .env("WHEELFARM_STORE", &places.store)
+        .env("WHEELFARM_CACHE", &places.cache)
+        .stderr(Stdio::inherit());
+    let text = words(&command);
+    eprintln!("$ {text}");
+    let output = command
+        .output()
+        .with_context(|| format!("`{text}` could not be started"))?;
+    if !output.status.success() {
+        bail!("`{text}` failed ({}); what it said is above", output.status);
+    }
+    Report::parse(&String::from_utf8_lossy(&output.stdout), repository())
+}
+
+/// `target/demo/wheelhouse`, as one would type it.
+fn relative(path: &Path) -> &Path {
+    path.strip_prefix(repository()).unwrap_or(path)
+}
+
+fn is_warm(first: &Report, second: &Report) -> Result<()> {
+    ensure!(
+        second.containers == 0,
+        "the second run started {} containers",
+        second.containers
+    );
+    ensure!(
+        second.downloaded == 0,
+        "the second run downloaded {} bytes",
+        second.downloaded
+    );
+    ensure!(
+        second.seconds < 1.0,
+        "the second run took {:.2} s",
+        second.seconds
+    );
+    let hashes = |report: &Report| {
+        report
+            .wheels
+            .iter()
+            .map(|wheel| wheel.sha256.clone())
+            .collect::<Vec<_>>()
+    };
+    ensure!(
+        hashes(first) == hashes(second),
+        "the second run gave other wheels"
+    );
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Builder images, made through the program itself.
+
+use std::path::Path;
+use std::process::Command;
+
+use wheelfarm_tests::anyhow::Result;
+use wheelfarm_tests::docker::Engine;
+use wheelfarm_tests::environment::architecture;
+
+use crate::steps::show;
+
+const NAMES: [&str; 3] = ["debian-11", "debian-12", "debian-13"];
+
+/// Makes the images that the engine does not have yet, with the bare runtimes that go with them.
+pub(crate) fn build_missing(wheelfarm: &Path) -> Result<()> {
+    let engine = Engine::connect()?;
+    let mut missing = Vec::new();
+    for name in NAMES {
+        let arch = architecture();
+        let builder = engine.has_image(&format!("wheelfarm/{name}:{arch}"))?;
+        let runtime = engine.has_image(&format!("wheelfarm/{name}-runtime:{arch}"))?;
+        if builder && runtime {
+            eprintln!("{name} is here");
+        } else {
+            missing.push(name);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    show(
+        Command::new(wheelfarm)
+            .args(["images", "build"])
+            .args(missing),
+    )
+}

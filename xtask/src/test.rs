@@ -1,0 +1,54 @@
+//! Everything that must pass before a change is taken.
+
+use wheelfarm_tests::anyhow::Result;
+use wheelfarm_tests::environment::target_directory;
+
+use crate::steps::{Steps, cargo, show};
+use crate::{images, packages};
+
+/// Integration tests at a time: they wait for the engine more than they compute.
+const THREADS: &str = "2";
+
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::default();
+    steps.step("what must be installed", packages::install)?;
+    steps.step("formatting", || show(&mut cargo("fmt --all --check")))?;
+    steps.step("lints", || {
+        show(&mut cargo(
+            "clippy --workspace --all-targets --locked -- -D warnings",
+        ))
+    })?;
+    if cargo("deny --version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        steps.step("licences and advisories", || show(&mut cargo("deny check")))?;
+    } else {
+        steps.skip("licences and advisories", "cargo-deny is not installed");
+    }
+    steps.step("documentation", || {
+        let mut doc = cargo("doc --workspace --no-deps --document-private-items --locked");
+        show(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    steps.step("the binary", || {
+        show(&mut cargo("build --package wheelfarm --locked"))
+    })?;
+    let wheelfarm = target_directory()?.join("debug/wheelfarm");
+    steps.step("builder images and bare runtimes", || {
+        images::build_missing(&wheelfarm)
+    })?;
+    steps.step("tests of the crates", || {
+        let mut test = cargo("test --workspace --exclude wheelfarm-tests --locked");
+        show(test.env("WHEELFARM_TEST_DOCKER", "1"))
+    })?;
+    steps.step("tests of the whole", || {
+        let mut test = cargo("test --package wheelfarm-tests --locked -- --test-threads");
+        show(
+            test.arg(THREADS)
+                .env("WHEELFARM_TEST_DOCKER", "1")
+                .env("WHEELFARM_BIN", &wheelfarm),
+        )
+    })?;
+    steps.print();
+    Ok(())
+}
