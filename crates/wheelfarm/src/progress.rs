@@ -95,6 +95,8 @@ impl State {
                 stage,
                 seconds,
             } => {
+                // The next stage, if there is one, makes a line of its own: its time counts from there.
+                self.clear(&job);
                 if self.bars.is_some() {
                     self.line(&format!(
                         "{job}: {} {}",
@@ -109,15 +111,19 @@ impl State {
                 });
             }
             Event::Ended { job, ok, summary } => {
-                if let Some(bar) = self.running.remove(&job) {
-                    bar.finish_and_clear();
-                }
+                self.clear(&job);
                 if ok {
                     self.line(&format!("{job}: {} {summary}", "done".green()));
                 } else {
                     self.line(&format!("{job}: {}", "failed".red()));
                 }
             }
+        }
+    }
+
+    fn clear(&mut self, job: &str) {
+        if let Some(bar) = self.running.remove(job) {
+            bar.finish_and_clear();
         }
     }
 
