@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use wheelfarm_build::matrix::Cell;
 use wheelfarm_build::pipeline::{self, Artifact, Context, Job, ProveRequest};
 use wheelfarm_build::records::Proof;
-use wheelfarm_build::{Event, JobError, JobErrorKind, Stage};
+use wheelfarm_build::{Event, JobError, JobErrorKind};
 use wheelfarm_resolve::CompileRequest;
 use wheelfarm_types::{ProjectName, Requirement};
 
@@ -201,7 +201,6 @@ async fn resolve(
     request: &BuildRequest,
     cell: &Cell,
 ) -> Result<Vec<Job>, JobError> {
-    let job = cell.id();
     let wanted = CompileRequest {
         requirements: request.requirements.clone(),
         constraints: request.constraints.clone(),
@@ -210,23 +209,7 @@ async fn resolve(
         only_wheels: false,
         no_dependencies: request.no_dependencies,
     };
-    let stage = Stage::Resolve;
-    (context.observer)(Event::Stage {
-        job: job.clone(),
-        stage,
-    });
-    let start = std::time::Instant::now();
-    let freshness = context.freshness;
-    let lock = context
-        .resolver
-        .compile(&wanted, freshness.locks_not_before, freshness.now)
-        .await?;
-    let seconds = start.elapsed().as_secs_f64();
-    (context.observer)(Event::Took {
-        job,
-        stage,
-        seconds,
-    });
+    let lock = pipeline::resolve(context, cell, &wanted).await?;
     let job = |package: wheelfarm_resolve::LockedPackage| Job {
         from_source: request.from_source.includes(&package.name),
         cell: cell.clone(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use wheelfarm_store::Store;
-use wheelfarm_types::{Digest, Libc, PythonVersion, Requirement, Target};
+use wheelfarm_types::{Digest, Libc, ProjectName, PythonVersion, Requirement, Target, Version};
 
 use crate::interpreter::{REFUSAL, stand_in};
 use crate::{IndexSettings, Lock, ResolveError, ResolveErrorKind, Uv};
@@ -27,6 +27,22 @@ pub struct CompileRequest {
     pub only_wheels: bool,
     /// Leave out what the requirements themselves require.
     pub no_dependencies: bool,
+}
+
+/// What a package requires, for packages that do not say so without running their code. In the form of uv's
+/// `dependency-metadata` setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StaticMetadata {
+    /// Project.
+    pub name: ProjectName,
+    /// Version.
+    pub version: Version,
+    /// `Requires-Dist` of its metadata.
+    pub requires_dist: Vec<String>,
+    /// `Requires-Python` of its metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requires_python: Option<String>,
 }
 
 /// Resolves with one uv, one set of settings and one store.
@@ -49,6 +65,13 @@ struct LockRecord {
     lock: Digest,
 }
 
+/// The `uv.toml` that uv gets.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Settings<'a> {
+    dependency_metadata: &'a [StaticMetadata],
+}
+
 /// What identifies a resolution: the same request to another index is another one.
 #[derive(Serialize)]
 struct LockKey<'a> {
@@ -63,10 +86,12 @@ impl Resolver {
     /// else resolved now. `now` is the time a new one is filed under.
     ///
     /// No code of any package runs: a package whose dependencies can only be had by running its build back end
-    /// is an error of kind [`ResolveErrorKind::NeedsBuild`].
+    /// is an error of kind [`ResolveErrorKind::NeedsBuild`], unless `known` has them. What is known does not
+    /// identify the lock: it is what the package itself would say.
     pub async fn compile(
         &self,
         request: &CompileRequest,
+        known: &[StaticMetadata],
         not_before: u64,
         now: u64,
     ) -> Result<Lock, ResolveError> {
@@ -84,7 +109,7 @@ impl Resolver {
         {
             return Lock::parse(&String::from_utf8_lossy(&text));
         }
-        let text = self.run_uv(request).await?;
+        let text = self.run_uv(request, known).await?;
         let lock = Lock::parse(&text)?;
         let record = LockRecord {
             lock: self.store.put(text.into()).await?,
@@ -93,7 +118,11 @@ impl Resolver {
         Ok(lock)
     }
 
-    async fn run_uv(&self, request: &CompileRequest) -> Result<String, ResolveError> {
+    async fn run_uv(
+        &self,
+        request: &CompileRequest,
+        known: &[StaticMetadata],
+    ) -> Result<String, ResolveError> {
         let error = |message: String| ResolveError::new(ResolveErrorKind::Uv, message);
         let interpreter = stand_in(
             &self.cache.join("interpreters"),
@@ -115,11 +144,7 @@ impl Resolver {
                 "never",
                 "--no-header",
             ])
-            .args([
-                "--no-config",
-                "--no-python-downloads",
-                "--no-build-isolation",
-            ])
+            .args(["--no-python-downloads", "--no-build-isolation"])
             .args(["--python-version", &request.python.release()])
             .arg("--python")
             .arg(interpreter)
@@ -128,6 +153,17 @@ impl Resolver {
             .arg("--constraints")
             .arg(constraints.path())
             .envs(&self.settings.uv_environment);
+        // In a directory of its own: its settings join the user's.
+        let directory = tempfile::tempdir()?;
+        if !known.is_empty() {
+            let settings = toml::to_string(&Settings {
+                dependency_metadata: known,
+            });
+            let settings = settings
+                .map_err(|e| error(format!("the settings for uv could not be written: {e}")))?;
+            fs_err::write(directory.path().join("uv.toml"), settings)?;
+            command.current_dir(directory.path());
+        }
         if let Some(platform) = uv_platform(request.target) {
             command.args(["--python-platform", &platform]);
         }
@@ -214,15 +250,19 @@ fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
         request.python, request.target
     );
     if stderr.contains(REFUSAL) {
-        let package = message
-            .split_once("Failed to build `")
-            .and_then(|(_, rest)| rest.split_once('`'))
-            .map_or("a package", |(package, _)| package);
+        let package = needs_build(&message);
+        let named = package
+            .as_ref()
+            .map_or("a package".to_owned(), |(name, version)| {
+                format!("`{name}=={version}`")
+            });
         return ResolveError::new(
             ResolveErrorKind::NeedsBuild,
-            format!("{subject}: the dependencies of `{package}` are known only by running its code, which is never done outside a builder"),
+            format!(
+                "{subject}: the dependencies of {named} are known only by running its code, which is never done outside a builder"
+            ),
         )
-        .hint("ask for a version whose source distribution states its metadata (Metadata-Version 2.2 or later), or use `--no-deps`");
+        .needing(package);
     }
     if stderr.contains("No solution found") {
         let hint = if stderr.contains("was not found in the package registry") {
@@ -251,9 +291,38 @@ fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
     ResolveError::new(ResolveErrorKind::Uv, format!("{subject}: {message}"))
 }
 
+/// The package that uv could not build metadata of: "Failed to build `uwsgi==2.0.31`".
+fn needs_build(message: &str) -> Option<(ProjectName, Version)> {
+    let (_, rest) = message.split_once("Failed to build `")?;
+    let (package, _) = rest.split_once('`')?;
+    let (name, version) = package.split_once("==")?;
+    Some((name.parse().ok()?, version.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_without_metadata_is_named() {
+        let stderr =
+            format!("error: Failed to build `uwsgi==2.0.31`\n  cause: [stderr]\n  {REFUSAL}\n");
+        let request = CompileRequest {
+            requirements: vec!["uwsgi".parse().unwrap()],
+            constraints: Vec::new(),
+            python: "3.11".parse().unwrap(),
+            target: "manylinux_2_36_x86_64".parse().unwrap(),
+            only_wheels: false,
+            no_dependencies: false,
+        };
+        let error = explain(&request, &stderr);
+        assert_eq!(error.kind(), ResolveErrorKind::NeedsBuild);
+        let (name, version) = error.needs_build().unwrap();
+        assert_eq!(
+            (name.as_str(), version.to_string().as_str()),
+            ("uwsgi", "2.0.31")
+        );
+    }
 
     #[test]
     fn platforms_are_the_newest_uv_knows() {

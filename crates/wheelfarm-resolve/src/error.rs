@@ -3,6 +3,7 @@
 use std::fmt;
 
 use wheelfarm_store::StoreError;
+use wheelfarm_types::{ProjectName, Version};
 
 /// A failure to resolve or fetch: what is true, and what to try.
 #[derive(Debug)]
@@ -10,6 +11,7 @@ pub struct ResolveError {
     kind: ResolveErrorKind,
     message: String,
     hint: Option<String>,
+    needs_build: Option<(ProjectName, Version)>,
 }
 
 /// Kinds of [`ResolveError`].
@@ -41,12 +43,23 @@ impl ResolveError {
             kind,
             message: message.into(),
             hint: None,
+            needs_build: None,
         }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    pub(crate) fn needing(mut self, package: Option<(ProjectName, Version)>) -> Self {
+        self.needs_build = package;
+        self
+    }
+
+    /// For [`ResolveErrorKind::NeedsBuild`]: which package.
+    pub fn needs_build(&self) -> Option<&(ProjectName, Version)> {
+        self.needs_build.as_ref()
     }
 
     /// What kind of failure it is.

@@ -13,7 +13,7 @@ mod sdist;
 mod settings;
 mod uv;
 
-pub use compile::{CompileRequest, Resolver};
+pub use compile::{CompileRequest, Resolver, StaticMetadata};
 pub use error::{ResolveError, ResolveErrorKind};
 pub use fetch::Fetcher;
 pub use lock::{Lock, LockedFile, LockedPackage};

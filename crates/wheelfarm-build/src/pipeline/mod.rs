@@ -10,10 +10,12 @@ mod prove;
 mod raw;
 mod repair;
 mod requires;
+mod resolve;
 
 pub use context::{Context, Flights, Freshness};
 pub use environment::prepare_image;
 pub use prove::{ProveRequest, prove};
+pub use resolve::resolve;
 
 use wheelfarm_resolve::{LockedFile, LockedPackage};
 use wheelfarm_types::{Digest, ProjectName, SdistFilename, Version, WheelFilename};

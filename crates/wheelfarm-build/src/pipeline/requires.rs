@@ -101,7 +101,12 @@ pub(super) async fn lock(
     let freshness = context.freshness;
     let lock = context
         .resolver
-        .compile(&request, freshness.build_requires_not_before, freshness.now)
+        .compile(
+            &request,
+            &[],
+            freshness.build_requires_not_before,
+            freshness.now,
+        )
         .await?;
     let mut wheels = Vec::new();
     for package in lock.packages {
