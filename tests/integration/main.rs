@@ -15,6 +15,7 @@ mod places;
 mod requests;
 mod sources;
 mod support;
+mod unstated_metadata;
 mod warm;
 
 use std::collections::BTreeSet;

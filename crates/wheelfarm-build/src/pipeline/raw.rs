@@ -230,7 +230,8 @@ async fn action(
         ("build.sh", BUILD_SH.to_owned()),
         ("build.py", BUILD_PY.to_owned()),
         ("job.json", description.to_string()),
-        ("build-requires.txt", requirements),
+        // Beside the wheels, so that the directory is there when there are none.
+        ("wheels/requirements.txt", requirements),
     ];
     for (name, text) in files {
         inputs.insert(name.to_owned(), context.store.put(text.into()).await?);

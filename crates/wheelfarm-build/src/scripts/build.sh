@@ -6,9 +6,9 @@ umask 022
 export UV_CACHE_DIR=/build/.uv UV_OFFLINE=1 UV_NO_CONFIG=1 UV_PYTHON_DOWNLOADS=never
 # Fixed paths, not uv's random ones: compilers write paths into what they make.
 /tools/uv/uv venv --quiet --python "$1" /build/env
-if [ -s /in/build-requires.txt ]; then
+if [ -s /in/wheels/requirements.txt ]; then
     /tools/uv/uv pip install --quiet --python /build/env/bin/python --no-index --find-links /in/wheels \
-        --no-deps --require-hashes --requirements /in/build-requires.txt
+        --no-deps --require-hashes --requirements /in/wheels/requirements.txt
 fi
 mkdir /build/src
 case "$2" in

@@ -1,0 +1,68 @@
+//! Source distributions that do not say what they require without running their code.
+
+use wheelfarm_tests::environment::scratch_directory;
+use wheelfarm_tests::index::Index;
+use wheelfarm_tests::sdist::{Sdist, pure_wheel};
+
+use crate::support::{farm_of, needs_docker, wheels};
+
+#[test]
+fn the_wheel_is_asked_and_no_code_runs_outside_a_container() {
+    needs_docker!();
+    let marker = scratch_directory().unwrap().join("ran-on-the-host");
+    // The marker's directory is not there in a container: writing it fails there, and on the host it would not.
+    let backend = format!(
+        r#"
+import os, zipfile
+
+try:
+    open({marker:?}, "w").close()
+except OSError:
+    pass
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    name = "unstated-1.0-py3-none-any.whl"
+    info = "unstated-1.0.dist-info/"
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as archive:
+        archive.writestr("unstated.py", "import needed")
+        archive.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: unstated\nVersion: 1.0\nRequires-Dist: needed\n")
+        archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(info + "RECORD", "unstated.py,,\n")
+    return name
+"#
+    );
+    let sdist = Sdist::new("unstated", "1.0")
+        .without("PKG-INFO")
+        .file(
+            "PKG-INFO",
+            "Metadata-Version: 2.1\nName: unstated\nVersion: 1.0\n",
+        )
+        .file(
+            "pyproject.toml",
+            "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
+        )
+        .file("backend.py", &backend);
+    let needed = pure_wheel("needed", "1.0", "").unwrap();
+    let index = Index::start().unwrap().with(&sdist).unwrap().with_file(
+        "needed",
+        "needed-1.0-py3-none-any.whl",
+        needed,
+    );
+    let farm = farm_of(&index);
+    let arguments = ["unstated", "--image", "debian-12"];
+
+    let report = farm.build(arguments).unwrap().success().unwrap();
+    let projects: Vec<_> = report
+        .wheels
+        .iter()
+        .map(|wheel| wheel.project.as_str())
+        .collect();
+    assert_eq!(projects, ["needed", "unstated"]);
+    assert_eq!(wheels(&farm.out()).len(), 2);
+    assert!(!marker.exists(), "a build back end ran on this machine");
+
+    // What was built to be asked is what is handed out, and the second run knows the answer.
+    let report = farm.build(arguments).unwrap().success().unwrap();
+    assert_eq!((report.containers, report.downloaded), (0, 0));
+    assert_eq!(report.wheels.len(), 2);
+}
