@@ -30,7 +30,7 @@ pub(crate) mod kind {
 /// Everything that can change the bytes of a raw wheel. Its canonical JSON's digest is the job's key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RawInputs {
-    /// [`BUILD_SCHEMA`].
+    /// Which meaning of the other members this is.
     pub schema: u32,
     /// Project.
     pub project: ProjectName,
@@ -85,7 +85,7 @@ pub struct RawRecord {
 /// Everything that can change the bytes of a repaired wheel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WheelInputs {
-    /// [`REPAIR_SCHEMA`].
+    /// Which meaning of the other members this is.
     pub schema: u32,
     /// The repairer and its version.
     pub tool: String,
