@@ -1,7 +1,7 @@
 //! Plan and apply a wheel repair: graft, patch, retag, SBOM.
 //!
-//! [`plan`] decides, from an audit's report, what has to happen for the wheel to carry a platform tag; its
-//! [`RepairPlan`] can be kept, shown and compared. [`apply`] does it, and [`verify`] audits the result against
+//! [`plan()`] decides, from an audit's report, what has to happen for the wheel to carry a platform tag; its
+//! [`RepairPlan`] can be kept, shown and compared. [`apply()`] does it, and [`verify()`] audits the result against
 //! an empty root: whatever the tag promises must come out of the wheel alone.
 //!
 //! The bytes of a repaired wheel depend on the plan, the contents of the wheel and the grafted libraries.
