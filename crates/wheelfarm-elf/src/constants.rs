@@ -103,8 +103,18 @@ pub const DT_RELSZ: u64 = 18;
 pub const DT_PLTRELSZ: u64 = 2;
 pub const DT_PLTREL: u64 = 20;
 pub const DT_JMPREL: u64 = 23;
+pub const DT_DEBUG: u64 = 21;
 pub const DT_RUNPATH: u64 = 29;
 pub const DT_FLAGS: u64 = 30;
+/// Relocations in a compact form (`CREL`).
+pub const DT_CREL: u64 = 0x4000_0026;
+/// First and last tag of the packed relocations of Android.
+pub const DT_ANDROID_REL: u64 = 0x6000_000f;
+pub const DT_ANDROID_RELASZ: u64 = 0x6000_0012;
+/// What `prelink` and Solaris keep beside the symbols.
+pub const DT_GNU_CONFLICT: u64 = 0x6fff_fef8;
+pub const DT_GNU_LIBLIST: u64 = 0x6fff_fef9;
+pub const DT_SYMINFO: u64 = 0x6fff_feff;
 pub const DT_GNU_HASH: u64 = 0x6fff_fef5;
 pub const DT_VERSYM: u64 = 0x6fff_fff0;
 pub const DT_FLAGS_1: u64 = 0x6fff_fffb;

@@ -14,7 +14,7 @@ pub(crate) struct Strings<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Strings<'a> {
     /// The bytes of the string at `offset`, without its NUL.
-    fn bytes(self, offset: u64, what: &'static str) -> Result<&'a [u8], ElfError> {
+    pub(crate) fn bytes(self, offset: u64, what: &'static str) -> Result<&'a [u8], ElfError> {
         let tail = usize::try_from(offset)
             .ok()
             .and_then(|offset| self.0.get(offset..))

@@ -345,6 +345,7 @@ fn what_changes_nothing_returns_the_input() {
         rpath: RpathEdit::SetRunpath("/here".into()),
         executable_stack: Some(false),
         interpreter: None,
+        ..Edits::default()
     };
     assert_eq!(edit(&original, &Edits::default()).unwrap(), original);
     assert_eq!(edit(&original, &nothing).unwrap(), original);

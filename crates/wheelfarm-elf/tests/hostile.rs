@@ -11,6 +11,12 @@ use wheelfarm_elf::{Edits, Elf, RpathEdit, edit};
 fn all_edits(elf: &Elf<'_>) -> Edits {
     let first = elf.needed().first().copied().unwrap_or("libc.so.6");
     let last = elf.needed().last().copied().unwrap_or("libc.so.6");
+    let symbols = elf.dynamic_symbols().unwrap_or_default();
+    let names: Vec<String> = symbols
+        .iter()
+        .map(|symbol| symbol.name.clone().into_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
     Edits {
         soname: Some("libhostile.so.1".into()),
         replace_needed: BTreeMap::from([(first.to_owned(), "libnew.so".to_owned())]),
@@ -19,6 +25,15 @@ fn all_edits(elf: &Elf<'_>) -> Edits {
         rpath: RpathEdit::SetRpath("$ORIGIN/../hostile.libs".into()),
         interpreter: None,
         executable_stack: Some(true),
+        no_default_libraries: true,
+        debug_tag: true,
+        os_abi: Some(3),
+        clear_symbol_versions: names.iter().take(2).cloned().collect(),
+        rename_symbols: names
+            .iter()
+            .map(|name| (name.clone(), format!("{name}_renamed")))
+            .collect(),
+        page_size: Some(0x1_0000),
     }
 }
 

@@ -69,6 +69,7 @@ impl Layout {
         elf: &Elf<'_>,
         dynamic: &Dynamic,
         plan: &Plan<'_>,
+        least_page_size: Option<u64>,
     ) -> Result<Layout, EditError> {
         let mut layout = Layout {
             segments: elf.segments.clone(),
@@ -97,7 +98,7 @@ impl Layout {
             wanted.sort_by_key(|wanted| (!matches!(wanted.part, Part::Table), wanted.order));
             let segment = match extended {
                 Some(index) => layout.extend(elf, index, &wanted)?,
-                None => layout.append(elf, &wanted)?,
+                None => layout.append(elf, &wanted, least_page_size)?,
             };
             check_limits(elf, &segment)?;
             if let Some(table) = layout.segments.iter_mut().find(|s| s.kind == PT_PHDR) {
@@ -118,9 +119,14 @@ impl Layout {
     }
 
     /// Places `wanted` in a new segment.
-    fn append(&mut self, elf: &Elf<'_>, wanted: &[Wanted]) -> Result<Segment, EditError> {
+    fn append(
+        &mut self,
+        elf: &Elf<'_>,
+        wanted: &[Wanted],
+        least_page_size: Option<u64>,
+    ) -> Result<Segment, EditError> {
         let overflow = EditError::Unsupported("its addresses overflow");
-        let align = page_size(elf)?;
+        let align = page_size(elf, least_page_size)?;
         let end = end_of_memory(elf)?
             .checked_next_multiple_of(align)
             .ok_or_else(|| overflow.clone())?;

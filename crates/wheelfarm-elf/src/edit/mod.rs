@@ -6,15 +6,19 @@
 //!    one new `PT_LOAD` at the end of the file, so no existing address changes;
 //! 3. `apply`: write, including section headers and symbols for tools that look
 //!    at those (`strip`, `readelf`, debuggers);
-//! 4. `verify`: parse the result and compare it with what was asked for.
+//! 4. `verify`: parse the result and compare it with what was asked for;
+//! 5. `in_place` and `rename`: what needs no further room, on the result of the first.
 
 mod apply;
 mod buffer;
+mod in_place;
 mod layout;
 mod plan;
 mod pool;
+mod rename;
 mod room;
 mod space;
+mod symbol_hash;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -22,6 +26,7 @@ mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::dynamic::Dynamic;
 use crate::error::ElfError;
 use crate::object::Elf;
 
@@ -38,7 +43,7 @@ pub struct Edits {
     /// of those libraries (`vn_file`) follow. Names that are not there are ignored.
     pub replace_needed: BTreeMap<String, String>,
     /// `DT_NEEDED` names to drop, with the versions needed of them. Old names:
-    /// wins over [`Edits::replace_needed`].
+    /// wins over [`Edits::replace_needed`]. A library that is also added keeps its versions: it only moves.
     pub remove_needed: BTreeSet<String>,
     /// `DT_NEEDED` names to put before all others, in this order, unless there.
     pub add_needed: Vec<String>,
@@ -48,6 +53,20 @@ pub struct Edits {
     pub interpreter: Option<String>,
     /// Whether `PT_GNU_STACK` asks for an executable stack; ignored without one.
     pub executable_stack: Option<bool>,
+    /// Forbid loaders the default directories (`DF_1_NODEFLIB`).
+    pub no_default_libraries: bool,
+    /// Add `DT_DEBUG`, where debuggers look for the link map, unless it is there.
+    pub debug_tag: bool,
+    /// New `EI_OSABI`.
+    pub os_abi: Option<u8>,
+    /// Names of dynamic symbols that are to have no version.
+    pub clear_symbol_versions: BTreeSet<String>,
+    /// Dynamic symbols to rename, old name to new, all at once, after versions were
+    /// cleared. Names that are not there are ignored.
+    pub rename_symbols: BTreeMap<String, String>,
+    /// The least alignment of a new segment: the page size of the machine the object
+    /// is for, where its own segments do not show it.
+    pub page_size: Option<u64>,
 }
 
 /// What to do with `DT_RPATH` and `DT_RUNPATH`. An object has at most one of them
@@ -78,6 +97,9 @@ pub enum EditError {
     /// A new interpreter was asked for, but the object names none.
     #[error("the object has no program interpreter (PT_INTERP) to replace")]
     NoInterpreter,
+    /// Versions were to be cleared, but the object's symbols have none (`DT_VERSYM`).
+    #[error("the object has no symbol versions (DT_VERSYM) to clear")]
+    NoVersions,
     /// A name cannot be written: it is empty or contains a NUL byte.
     #[error("invalid {what} {name:?}: empty, or contains a NUL byte")]
     InvalidName {
@@ -98,7 +120,23 @@ pub enum EditError {
 impl Edits {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        *self == Edits::default()
+        let page_size = self.page_size;
+        *self
+            == Edits {
+                page_size,
+                ..Edits::default()
+            }
+    }
+
+    /// Whether something is asked for that only a dynamic object can have.
+    fn need_dynamic(&self) -> bool {
+        let anywhere = Edits {
+            executable_stack: self.executable_stack,
+            os_abi: self.os_abi,
+            page_size: self.page_size,
+            ..Edits::default()
+        };
+        *self != anywhere
     }
 
     /// The name of needed library `old` after the edit; `None` when it is removed.
@@ -109,12 +147,20 @@ impl Edits {
         Some(self.replace_needed.get(old).map_or(old, String::as_str))
     }
 
+    /// The name that versions needed of library `old` belong to after the edit;
+    /// `None` when they go with it.
+    pub(crate) fn version_file<'n>(&'n self, old: &'n str) -> Option<&'n str> {
+        self.renamed(old)
+            .or_else(|| self.add_needed.iter().any(|new| new == old).then_some(old))
+    }
+
     fn check_names(&self) -> Result<(), EditError> {
         let needed = self.replace_needed.values().chain(&self.add_needed);
         let named = needed
             .map(|name| ("needed library", name))
             .chain(self.soname.iter().map(|name| ("soname", name)))
-            .chain(self.interpreter.iter().map(|name| ("interpreter", name)));
+            .chain(self.interpreter.iter().map(|name| ("interpreter", name)))
+            .chain(self.rename_symbols.values().map(|name| ("symbol", name)));
         for (what, name) in named {
             if name.is_empty() || name.contains('\0') {
                 let name = name.clone();
@@ -147,15 +193,23 @@ pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Vec<u8>, EditError> {
     if elf.segments.len() > MAX_SEGMENTS {
         return Err(EditError::Unsupported("it has too many program headers"));
     }
-    let Some(dynamic) = &elf.dynamic else {
-        return Err(EditError::NotDynamic);
+    let edited = match &elf.dynamic {
+        None if edits.need_dynamic() => return Err(EditError::NotDynamic),
+        None => bytes.to_vec(),
+        Some(dynamic) => with_new_parts(&elf, dynamic, edits)?,
     };
-    let plan = plan::Plan::new(&elf, dynamic, edits)?;
-    if plan.changes_nothing(&elf, dynamic) {
-        return Ok(bytes.to_vec());
+    let edited = in_place::edit(edited, edits)?;
+    rename::rename(edited, &edits.rename_symbols)
+}
+
+/// What may need more room than the object has.
+fn with_new_parts(elf: &Elf<'_>, dynamic: &Dynamic, edits: &Edits) -> Result<Vec<u8>, EditError> {
+    let plan = plan::Plan::new(elf, dynamic, edits)?;
+    if plan.changes_nothing(elf, dynamic) {
+        return Ok(elf.reader.bytes.to_vec());
     }
-    let layout = layout::Layout::new(&elf, dynamic, &plan)?;
-    let edited = apply::apply(&elf, dynamic, &plan, &layout)?;
-    verify::verify(&elf, &edited, &plan, edits)?;
+    let layout = layout::Layout::new(elf, dynamic, &plan, edits.page_size)?;
+    let edited = apply::apply(elf, dynamic, &plan, &layout)?;
+    verify::verify(elf, &edited, &plan, edits)?;
     Ok(edited)
 }

@@ -1,11 +1,12 @@
 //! What comes out: dynamic entries, strings and version records, not yet where.
 
 use super::pool::Pool;
+use super::rename;
 use super::versions::{self, NeedsEdit};
 use super::{EditError, Edits, RpathEdit};
 use crate::constants::{
-    DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_VERNEED, DT_VERNEEDNUM, DT_VERSYM, PF_X,
-    PT_GNU_STACK, PT_INTERP,
+    DF_1_NODEFLIB, DT_DEBUG, DT_FLAGS_1, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_VERNEED,
+    DT_VERNEEDNUM, DT_VERSYM, PF_X, PT_GNU_STACK, PT_INTERP,
 };
 use crate::dynamic::{Dynamic, DynamicEntry};
 use crate::object::Elf;
@@ -78,6 +79,7 @@ impl<'a> Plan<'a> {
             })
             .filter(|flags| stack.is_some_and(|segment| segment.flags != *flags));
         let entries = entries(elf, dynamic, edits, &names, &needs, &mut pool)?;
+        rename::add_names(elf, &edits.rename_symbols, &mut pool)?;
         Ok(Plan {
             names,
             entries,
@@ -209,6 +211,7 @@ fn entries(
             // crashes when there are no versions at all.
             DT_VERSYM if needs.removes_all() && elf.raw_definitions.is_empty() => continue,
             DT_VERNEEDNUM if needs.removes_some() => entry.value = needs.count(),
+            DT_FLAGS_1 if edits.no_default_libraries => entry.value |= DF_1_NODEFLIB,
             _ => {}
         }
         planned.push(PlannedEntry {
@@ -221,6 +224,14 @@ fn entries(
     }
     for (tag, name) in open.into_iter().rev() {
         planned.insert(behind_needed, new_entry(tag, pool.offset(name)?));
+    }
+    for (wanted, tag, value) in [
+        (edits.no_default_libraries, DT_FLAGS_1, DF_1_NODEFLIB),
+        (edits.debug_tag, DT_DEBUG, 0),
+    ] {
+        if wanted && elf.dynamic_value(tag).is_none() {
+            planned.push(new_entry(tag, value));
+        }
     }
     Ok(planned)
 }

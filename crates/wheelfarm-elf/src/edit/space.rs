@@ -45,14 +45,15 @@ pub(super) fn extensible(elf: &Elf<'_>) -> Option<usize> {
     (is_last && is_plain && !is_protected).then_some(index)
 }
 
-/// The largest `p_align`, within reason.
-pub(super) fn page_size(elf: &Elf<'_>) -> Result<u64, EditError> {
+/// The largest `p_align` and `least`, within reason.
+pub(super) fn page_size(elf: &Elf<'_>, least: Option<u64>) -> Result<u64, EditError> {
     let aligns = elf
         .segments
         .iter()
         .filter(|segment| segment.kind == PT_LOAD)
         .map(|segment| segment.align);
-    let align = aligns.max().unwrap_or(MIN_PAGE).max(MIN_PAGE);
+    let align = aligns.max().unwrap_or(MIN_PAGE);
+    let align = align.max(MIN_PAGE).max(least.unwrap_or(MIN_PAGE));
     if !align.is_power_of_two() || align > MAX_PAGE {
         return Err(EditError::Unsupported(
             "its segment alignment is no page size",

@@ -1,7 +1,7 @@
 //! Edits of a crafted object in every class and byte order, without section headers.
 
 use super::*;
-use crate::constants::{DT_RUNPATH, PF_W, PT_DYNAMIC, PT_LOAD};
+use crate::constants::{DT_DEBUG, DT_HASH, DT_RUNPATH, PF_W, PT_DYNAMIC, PT_LOAD};
 use crate::crafted::{encodings, library};
 
 fn repair() -> Edits {
@@ -96,6 +96,74 @@ fn removing_the_last_needed_library_empties_the_versions() {
         // Other entries keep their values.
         let value = |elf: &Elf<'_>| elf.dynamic_value(DT_RUNPATH);
         assert_eq!(value(&elf), value(&Elf::parse(&original).unwrap()));
+    }
+}
+
+#[test]
+fn flags_and_tags_are_added_once() {
+    for encoding in encodings() {
+        for spare in [0, 3] {
+            let edits = Edits {
+                no_default_libraries: true,
+                debug_tag: true,
+                os_abi: Some(3),
+                ..Edits::default()
+            };
+            let edited = edit(&library(encoding, spare), &edits).unwrap();
+            let elf = Elf::parse(&edited).unwrap();
+            assert!(elf.no_default_libraries());
+            assert_eq!(elf.dynamic_value(DT_DEBUG), Some(0));
+            assert_eq!(elf.header().os_abi, 3);
+            assert_eq!(elf.needed(), ["libz.so.1"]);
+            assert_eq!(edit(&edited, &edits).unwrap(), edited);
+        }
+    }
+}
+
+#[test]
+fn symbols_lose_their_version_and_name() {
+    for encoding in encodings() {
+        let edits = Edits {
+            clear_symbol_versions: BTreeSet::from(["inflate".to_owned()]),
+            rename_symbols: BTreeMap::from([
+                ("made".into(), "inflate".into()),
+                ("inflate".into(), "wf_inflate".into()),
+                ("absent".into(), "unused".into()),
+            ]),
+            ..Edits::default()
+        };
+        let edited = edit(&library(encoding, 0), &edits).unwrap();
+        let elf = Elf::parse(&edited).unwrap();
+        let symbols = elf.dynamic_symbols().unwrap();
+        let [inflate, made] = symbols.as_slice() else {
+            panic!("{symbols:?}");
+        };
+        assert_eq!(
+            (inflate.name.as_ref(), inflate.version),
+            ("wf_inflate", None)
+        );
+        assert_eq!((made.name.as_ref(), made.defined), ("inflate", true));
+        // One bucket, in which the last symbol comes first.
+        let hash = elf.dynamic_offset(DT_HASH, "hash").unwrap().unwrap();
+        let words = encoding.word_size() * 6;
+        let mut fields = elf.reader.fields(hash, words, "hash").unwrap();
+        let table: Vec<_> = (0..6).map(|_| fields.word().unwrap()).collect();
+        assert_eq!(table, [1, 3, 2, 0, 0, 1]);
+        let unused = edited.windows(6).any(|bytes| bytes == b"unused");
+        assert!(!unused, "names of absent symbols stay out");
+    }
+}
+
+#[test]
+fn a_library_that_is_removed_and_added_keeps_its_versions() {
+    for encoding in encodings() {
+        let edits = Edits {
+            remove_needed: BTreeSet::from(["libz.so.1".to_owned()]),
+            add_needed: vec!["libz.so.1".into()],
+            ..Edits::default()
+        };
+        let original = library(encoding, 3);
+        assert_eq!(edit(&original, &edits).unwrap(), original);
     }
 }
 

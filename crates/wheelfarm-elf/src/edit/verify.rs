@@ -58,7 +58,7 @@ fn version_needs<'a>(old: &'a Elf<'_>, edits: &'a Edits) -> Vec<VersionNeed<'a>>
         .iter()
         .filter_map(|need| {
             Some(VersionNeed {
-                file: edits.renamed(need.file)?,
+                file: edits.version_file(need.file)?,
                 versions: need.versions.clone(),
             })
         })
@@ -88,7 +88,7 @@ fn symbols<'a>(old: &'a Elf<'_>, edits: &'a Edits) -> Result<Vec<DynamicSymbol<'
         .collect();
     for symbol in &mut symbols {
         if let Some(file) = symbol.version_file {
-            symbol.version_file = edits.renamed(file);
+            symbol.version_file = edits.version_file(file);
             if symbol.version_file.is_none() {
                 symbol.version = None;
                 symbol.hidden = false;

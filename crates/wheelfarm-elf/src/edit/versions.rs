@@ -31,7 +31,7 @@ impl NeedsEdit {
         let mut removed = BTreeSet::new();
         let mut removed_count = 0;
         for (raw, need) in elf.raw_needs.iter().zip(elf.version_needs()) {
-            let Some(name) = edits.renamed(need.file) else {
+            let Some(name) = edits.version_file(need.file) else {
                 removed.extend(need.versions.iter().map(|version| version.index));
                 removed_count += 1;
                 continue;
@@ -189,13 +189,16 @@ pub(super) fn rename_base_definition(
         .map_err(|_| EditError::Unsupported("the string table exceeds 4 GiB"))?;
     buffer.put(*record, &number(offset))?;
     // vd_hash is the fourth field, after three half words and the count.
-    buffer.put(definition.offset + 8, &number(system_v_hash(name)))
+    buffer.put(
+        definition.offset + 8,
+        &number(system_v_hash(name.as_bytes())),
+    )
 }
 
 /// The hash of gABI "Hash Table", which version records also use.
-fn system_v_hash(name: &str) -> u32 {
-    name.bytes().fold(0u32, |hash, byte| {
-        let hash = (hash << 4).wrapping_add(u32::from(byte));
+pub(super) fn system_v_hash(name: &[u8]) -> u32 {
+    name.iter().fold(0u32, |hash, byte| {
+        let hash = (hash << 4).wrapping_add(u32::from(*byte));
         let high = hash & 0xf000_0000;
         (hash ^ (high >> 24)) & !high
     })
@@ -208,8 +211,8 @@ mod tests {
     #[test]
     fn hashes_as_the_specification() {
         // Values that every glibc binary carries in its vna_hash fields.
-        assert_eq!(system_v_hash("GLIBC_2.2.5"), 0x0969_1a75);
-        assert_eq!(system_v_hash("GLIBC_2.34"), 0x0696_91b4);
-        assert_eq!(system_v_hash(""), 0);
+        assert_eq!(system_v_hash(b"GLIBC_2.2.5"), 0x0969_1a75);
+        assert_eq!(system_v_hash(b"GLIBC_2.34"), 0x0696_91b4);
+        assert_eq!(system_v_hash(b""), 0);
     }
 }
