@@ -11,6 +11,7 @@ mod images;
 mod installing;
 mod main_job;
 mod other_packages;
+mod patch;
 mod places;
 mod requests;
 mod sources;

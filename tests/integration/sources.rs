@@ -24,19 +24,38 @@ fn build(index: &Index) -> Run {
 #[test]
 fn a_wrong_hash() {
     needs_docker!();
+    // The resolver, which looks at the metadata inside, is the first to see it.
     let sdist = Sdist::with_backend("broken", "1.0", &[], WORKING);
     let claim = "0123456789abcdef".repeat(4);
-    let index = Index::start().unwrap();
-    let index = index.with_claim(
-        "broken",
-        &sdist.filename(),
-        sdist.bytes().unwrap(),
-        claim.clone(),
-    );
+    let bytes = sdist.bytes().unwrap();
+    let index =
+        Index::start()
+            .unwrap()
+            .with_claim("broken", &sdist.filename(), bytes, claim.clone());
     failed(
         &build(&index),
         3,
-        &["broken-1.0.tar.gz", "sha256", &claim],
+        &["broken", "1.0", "sha256", &claim],
+        &["changed"],
+    );
+}
+
+#[test]
+fn a_file_that_changes_on_the_way() {
+    needs_docker!();
+    // The resolver gets what the index promises, the farm something else.
+    let sdist = Sdist::with_backend("broken", "1.0", &[], WORKING);
+    let promised = wheelfarm_tests::sha256(&sdist.bytes().unwrap());
+    let other = sdist.clone().file("more", "of it").bytes().unwrap();
+    let index = Index::start()
+        .unwrap()
+        .with(&sdist)
+        .unwrap()
+        .with_change(&sdist.filename(), other);
+    failed(
+        &build(&index),
+        3,
+        &["broken-1.0.tar.gz", "sha256", &promised],
         &["changed"],
     );
 }

