@@ -98,6 +98,8 @@ pub struct ExternalLibrary {
     pub owner: Option<Package>,
     /// Members of the wheel that lead to it, directly or not.
     pub needed_by: Vec<String>,
+    /// Symbol versions that it needs itself, per library: grafting it brings them along.
+    pub version_needs: BTreeMap<String, Vec<String>>,
     /// It is libpython, which the interpreter provides: it is never grafted.
     pub libpython: bool,
 }

@@ -8,4 +8,4 @@ mod run;
 mod wheelhouse;
 
 pub use run::{BuildRequest, BuiltWheel, Failure, FromSource, Report, run};
-pub use wheelhouse::{WheelhouseError, write_wheelhouse};
+pub use wheelhouse::{WheelhouseError, write_atomic, write_wheelhouse};

@@ -104,8 +104,8 @@ fn has_digest(path: &Path, size: u64, digest: &Digest) -> std::io::Result<bool> 
     }
 }
 
-/// Writes a file that appears whole or not at all.
-fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file that appears whole or not at all, readable for all.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".wheelfarm-")

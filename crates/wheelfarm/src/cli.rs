@@ -1,5 +1,7 @@
 //! The command line. Knows nothing of what the words do.
 
+pub(crate) mod inspect;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -47,6 +49,12 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
+    /// Audit a wheel: the platform tag it earns, and what keeps it from a better one
+    Show(inspect::ShowArgs),
+    /// Graft the libraries that wheels need into them, and tag them for the platforms they run on
+    Repair(Box<inspect::RepairArgs>),
+    /// Print the libraries below an ELF file or a wheel's objects
+    Lddtree(inspect::LddtreeArgs),
     /// Look after the store
     Store(StoreArgs),
 }

@@ -39,6 +39,14 @@ impl Failure {
         }
     }
 
+    /// What was looked at is not as it should be.
+    pub(crate) fn finding(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Finding,
+            ..Self::usage(message)
+        }
+    }
+
     pub(crate) fn machine(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Environment,

@@ -12,8 +12,8 @@ use wheelfarm_wheel::Wheel;
 use crate::graph::{Members, Place, Resolver};
 use crate::verdict::{Judge, Subject, external};
 use crate::{
-    AuditError, AuditOptions, AuditReport, ElfObject, ExtensionModule, ExternalLibrary, Finding,
-    Found, LibcFamily, LibraryRoot, LibraryTree, Policies, Policy, Verdict,
+    AuditError, AuditOptions, AuditReport, ElfFacts, ElfObject, ExtensionModule, ExternalLibrary,
+    Finding, Found, LibcFamily, LibraryRoot, LibraryTree, Policies, Policy, Verdict,
 };
 use names::NamedArch;
 use scan::Scanned;
@@ -115,10 +115,16 @@ pub fn audit(
     let earned = best(&verdicts, |verdict| verdict.fewest_grafts);
     let earned_without_grafting = best(&verdicts, |verdict| verdict.grafts.is_empty());
 
-    let external = arch.map_or_else(Vec::new, |arch| {
-        let strictest = applicable(policies, family, arch, None).into_iter().next();
-        strictest.map_or_else(Vec::new, |policy| externals(&subjects, policy, arch, root))
+    let strictest = arch.and_then(|arch| {
+        let policy = applicable(policies, family, arch, None)
+            .into_iter()
+            .next()?;
+        Some((policy, arch))
     });
+    let external = match strictest {
+        Some((policy, arch)) => externals(&subjects, policy, arch, root, policies)?,
+        None => Vec::new(),
+    };
     notes::about_objects(wheel, &scanned, arch, libc, &mut findings);
     notes::about_libraries(&subjects, &external, &mut findings);
     notes::about_tags(
@@ -250,7 +256,8 @@ fn externals(
     policy: &Policy,
     arch: Arch,
     root: &LibraryRoot,
-) -> Vec<ExternalLibrary> {
+    policies: &Policies,
+) -> Result<Vec<ExternalLibrary>, AuditError> {
     let mut libraries: BTreeMap<String, ExternalLibrary> = BTreeMap::new();
     for subject in subjects {
         for soname in external(subject.tree, &subject.facts.needed, policy, arch) {
@@ -266,16 +273,31 @@ fn externals(
                     path: None,
                     owner: None,
                     needed_by: Vec::new(),
+                    version_needs: BTreeMap::new(),
                     libpython: found == Some(&Found::Libpython),
                 });
             library.needed_by.push(subject.path.to_owned());
-            if library.path.is_none() {
-                library.owner = path.as_deref().and_then(|path| root.owner(path));
-                library.path = path;
+            if library.path.is_none()
+                && let Some(path) = path
+            {
+                library.owner = root.owner(&path);
+                if let Some(facts) = root.library(&path, policies)? {
+                    library.version_needs = version_needs(&facts);
+                }
+                library.path = Some(path);
             }
         }
     }
-    libraries.into_values().collect()
+    Ok(libraries.into_values().collect())
+}
+
+fn version_needs(facts: &ElfFacts) -> BTreeMap<String, Vec<String>> {
+    let names = |versions: &BTreeMap<String, Vec<String>>| versions.keys().cloned().collect();
+    facts
+        .versions
+        .iter()
+        .map(|(library, versions)| (library.clone(), names(versions)))
+        .collect()
 }
 
 fn report_on(
@@ -295,11 +317,7 @@ fn report_on(
         rpath: facts.rpath.clone(),
         runpath: facts.runpath.clone(),
         interpreter: facts.interpreter.clone(),
-        version_needs: facts
-            .versions
-            .iter()
-            .map(|(library, versions)| (library.clone(), versions.keys().cloned().collect()))
-            .collect(),
+        version_needs: version_needs(facts),
         isa_level: facts.isa_level,
         extension,
         libraries: tree.clone(),

@@ -2,6 +2,14 @@
 
 pub(crate) mod build;
 mod build_report;
+mod graft_cache;
 pub(crate) mod images;
+pub(crate) mod lddtree;
+mod opened;
+pub(crate) mod repair;
 mod requirement_files;
+pub(crate) mod show;
+mod show_json;
 pub(crate) mod store;
+mod why;
+mod wording;

@@ -1,0 +1,286 @@
+//! `wheelfarm repair`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use owo_colors::OwoColorize;
+use serde_json::{Value, json};
+use wheelfarm_audit::{LibraryRoot, audit};
+use wheelfarm_coordinator::write_atomic;
+use wheelfarm_repair::{RepairError, RepairOptions, RepairPlan, apply_with, plan, verify};
+use wheelfarm_types::{Arch, Target};
+use wheelfarm_wheel::{Wheel, WheelError};
+
+use super::graft_cache::Grafts;
+use super::{opened, show_json};
+use crate::cli::inspect::RepairArgs;
+use crate::cli::{Format, GlobalArgs};
+use crate::exit::{Exit, Failure};
+use crate::printer::Printer;
+
+/// A wheel in the wheelhouse.
+struct Repaired {
+    path: PathBuf,
+    /// None: it was handed on as it was.
+    plan: Option<RepairPlan>,
+}
+
+pub(crate) fn run(
+    global: &GlobalArgs,
+    args: &RepairArgs,
+    printer: Printer,
+) -> Result<Exit, Failure> {
+    check(args)?;
+    let root = opened::library_root(&args.audit.libraries)?;
+    fs_err::create_dir_all(&args.wheel_dir).map_err(|e| Failure::machine(e.to_string()))?;
+    let grafts = Grafts::default();
+    let outcomes = each(&args.wheels, args.jobs, |wheel| {
+        let outcome = repair(wheel, args, &root, &grafts);
+        tell(wheel, &outcome, printer);
+        outcome
+    });
+    if global.format == Format::Json {
+        let wheels: Vec<_> = args.wheels.iter().zip(&outcomes).map(as_json).collect();
+        printer.result(json!({ "version": 1, "wheels": wheels }));
+    } else {
+        for repaired in outcomes.iter().flatten() {
+            printer.result(repaired.path.display());
+        }
+    }
+    let failed = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    // The worst: a machine that cannot write weighs more than a wheel that cannot be repaired.
+    let exit = failed
+        .map(|failure| failure.exit)
+        .max_by_key(|exit| *exit as u8);
+    Ok(exit.unwrap_or(Exit::Ok))
+}
+
+/// Refuses what is not done yet, and what no wheel can be given.
+fn check(args: &RepairArgs) -> Result<(), Failure> {
+    let refused = if args.strip {
+        "--strip"
+    } else if args.zip_compression_level.is_some() {
+        "-z/--zip-compression-level"
+    } else {
+        if !is_auto(&args.plat) {
+            // Completed by some architecture: each wheel has its own.
+            target(&args.plat, Some(Arch::X86_64))?;
+        }
+        return Ok(());
+    };
+    Err(Failure::usage(format!(
+        "`{refused}` is an option of auditwheel that wheelfarm does not have yet"
+    ))
+    .with_hint(Some(
+        "leave it out: wheels are repaired without it".to_owned(),
+    )))
+}
+
+fn is_auto(plat: &str) -> bool {
+    plat.is_empty() || plat == "auto"
+}
+
+/// The target that `--plat` means for a wheel of an architecture; the text may name its own.
+fn target(plat: &str, arch: Option<Arch>) -> Result<Target, Failure> {
+    plat.parse::<Target>()
+        .or_else(|error| {
+            let completed = arch.map(|arch| format!("{plat}_{arch}").parse());
+            completed.unwrap_or(Err(error))
+        })
+        .map_err(|_| {
+            Failure::usage(format!("--plat: `{plat}` is not a platform")).with_hint(Some(
+                "write `auto`, `manylinux_2_28_x86_64`, `manylinux2014` or `musllinux_1_2`"
+                    .to_owned(),
+            ))
+        })
+}
+
+/// Calls `one` for every wheel, several at a time; results in the order of the wheels.
+fn each<T: Send>(
+    wheels: &[PathBuf],
+    jobs: Option<std::num::NonZeroUsize>,
+    one: impl Fn(&Path) -> T + Sync,
+) -> Vec<T> {
+    let jobs = jobs.or_else(|| thread::available_parallelism().ok());
+    let jobs = jobs.map_or(1, usize::from).min(wheels.len());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(wheel) = wheels.get(index) else {
+                return done;
+            };
+            done.push((index, one(wheel)));
+        }
+    };
+    let mut results: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| match thread.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    });
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn repair(
+    path: &Path,
+    args: &RepairArgs,
+    root: &LibraryRoot,
+    grafts: &Grafts,
+) -> Result<Repaired, Failure> {
+    let wheel = opened::wheel(path)?;
+    let audit_options = opened::audit_options(&args.audit);
+    let report = audit(&wheel, root, &audit_options)?;
+    if report.verdicts.is_empty() {
+        if wheel.filename().is_pure() && args.audit.allow_pure_python_wheel {
+            return write(args, &wheel.filename().to_string(), wheel.bytes(), None);
+        }
+        let message = format!("{}: {}", report.wheel, show_json::not_judged(&report));
+        return Err(Failure::finding(message).with_hint(Some(
+            "--allow-pure-python-wheel hands on wheels for all platforms as they are".to_owned(),
+        )));
+    }
+    let options = RepairOptions {
+        target: match args.plat.as_str() {
+            plat if is_auto(plat) => None,
+            plat => Some(target(plat, report.arch)?),
+        },
+        build_tag: None,
+        lib_sdir: args.lib_sdir.clone(),
+        only_plat: args.only_plat,
+        update_tags: !args.no_update_tags,
+        audit: audit_options,
+    };
+    let plan = plan(&wheel, &report, root, &options)?;
+    let name = plan.filename.to_string();
+    if is_done(&wheel, &plan)? {
+        return write(args, &name, wheel.bytes(), None);
+    }
+    let repaired = apply_with(&plan, &wheel, root, &grafts.for_wheel())?;
+    verify(&repaired)?;
+    write(args, &name, &repaired.bytes, Some(plan))
+}
+
+/// Whether the wheel is already what the plan makes of it: such a wheel keeps its bytes.
+fn is_done(wheel: &Wheel, plan: &RepairPlan) -> Result<bool, WheelError> {
+    if !plan.grafts.is_empty() || !plan.edits.is_empty() || plan.filename != *wheel.filename() {
+        return Ok(false);
+    }
+    let mut inside = wheel.wheel_info()?.tags();
+    let mut outside: Vec<_> = wheel.filename().tags().collect();
+    inside.sort();
+    outside.sort();
+    Ok((inside == outside || !plan.update_tags) && wheel.verify_record()?.is_empty())
+}
+
+fn write(
+    args: &RepairArgs,
+    name: &str,
+    bytes: &[u8],
+    plan: Option<RepairPlan>,
+) -> Result<Repaired, Failure> {
+    let path = args.wheel_dir.join(name);
+    write_atomic(&path, bytes).map_err(|error| Failure::machine(error.to_string()))?;
+    Ok(Repaired { path, plan })
+}
+
+fn tell(wheel: &Path, outcome: &Result<Repaired, Failure>, printer: Printer) {
+    let name = wheel.file_name().unwrap_or_default().to_string_lossy();
+    match outcome {
+        Err(failure) => printer.failure(failure),
+        Ok(Repaired { plan: None, .. }) => {
+            printer.note(format_args!(
+                "{name}: nothing to repair, handed on as it is"
+            ));
+        }
+        Ok(Repaired {
+            plan: Some(plan), ..
+        }) => {
+            let names: Vec<_> = plan
+                .grafts
+                .iter()
+                .map(|graft| graft.name.as_str())
+                .collect();
+            let grafted = match names.as_slice() {
+                [] => "nothing to graft".to_owned(),
+                [one] => format!("grafted {one}"),
+                some => format!("grafted {} libraries: {}", some.len(), some.join(", ")),
+            };
+            printer.note(format_args!(
+                "{name}: {}, {grafted}",
+                plan.platforms.join(".").green()
+            ));
+        }
+    }
+}
+
+fn as_json((wheel, outcome): (&PathBuf, &Result<Repaired, Failure>)) -> Value {
+    match outcome {
+        Ok(Repaired { path, plan }) => json!({
+            "wheel": wheel, "repaired": path, "changed": plan.is_some(),
+            "platforms": plan.as_ref().map(|plan| &plan.platforms),
+            "grafts": plan.as_ref().map_or(&[][..], |plan| &plan.grafts),
+        }),
+        Err(failure) => json!({
+            "wheel": wheel, "error": failure.message, "hint": failure.hint,
+        }),
+    }
+}
+
+impl From<RepairError> for Failure {
+    fn from(error: RepairError) -> Self {
+        let hint = match &error {
+            RepairError::MissingLibrary { .. } => Some(
+                "install the package that has it, name its directory with `--ldpaths`, or `--exclude` it if the systems it runs on have it",
+            ),
+            RepairError::NotEarned { .. } => {
+                Some("`wheelfarm show --why <tag>` names all obstacles and the ways out")
+            }
+            _ => None,
+        };
+        let failure = match error {
+            RepairError::Wheel(error) => error.into(),
+            RepairError::Audit(error) => error.into(),
+            RepairError::LibSdir(_) | RepairError::OtherPlatform { .. } => {
+                Self::usage(error.to_string())
+            }
+            error => Self::finding(error.to_string()),
+        };
+        failure.with_hint(hint.map(str::to_owned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_may_lack_their_architecture() {
+        let arch = Some(Arch::Aarch64);
+        for (plat, expected) in [
+            ("manylinux2014", "manylinux_2_17_aarch64"),
+            ("musllinux_1_2", "musllinux_1_2_aarch64"),
+            ("manylinux_2_28_x86_64", "manylinux_2_28_x86_64"),
+        ] {
+            assert_eq!(target(plat, arch).unwrap().to_string(), expected);
+        }
+        for bad in ["linux_x86_64", "manylinux", "win_amd64"] {
+            assert_eq!(target(bad, arch).unwrap_err().exit, Exit::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn results_keep_the_order_of_the_wheels() {
+        let wheels: Vec<_> = (0..20).map(|n| PathBuf::from(n.to_string())).collect();
+        let jobs = std::num::NonZeroUsize::new(4);
+        let results = each(&wheels, jobs, Path::to_owned);
+        assert_eq!(results, wheels);
+    }
+}
