@@ -49,6 +49,17 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
+    /// Edit ELF files with the options of patchelf, whose place it takes in scripts
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Patch {
+        /// Arguments as for patchelf; `--help` lists them
+        #[arg(
+            value_name = "ARGUMENT",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Audit a wheel: the platform tag it earns, and what keeps it from a better one
     Show(inspect::ShowArgs),
     /// Graft the libraries that wheels need into them, and tag them for the platforms they run on

@@ -49,6 +49,7 @@ async fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
     match cli.command {
         Command::Build(args) => commands::build::run(&cli.global, args, printer).await,
         Command::Images(args) => commands::images::run(&cli.global, args, printer).await,
+        Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
         Command::Show(args) => commands::show::run(&cli.global, &args, printer),
         Command::Repair(args) => commands::repair::run(&cli.global, &args, printer),
         Command::Lddtree(args) => commands::lddtree::run(&cli.global, &args, printer),

@@ -6,6 +6,7 @@ mod graft_cache;
 pub(crate) mod images;
 pub(crate) mod lddtree;
 mod opened;
+pub(crate) mod patch;
 pub(crate) mod repair;
 mod requirement_files;
 pub(crate) mod show;
