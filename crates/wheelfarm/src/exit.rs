@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     BuildFailed = 3,
     /// This machine: engine, network, store, disk.
     Environment = 4,
+    /// The program panicked.
+    Bug = 70,
     /// Ended by Ctrl-C.
     Interrupted = 130,
 }

@@ -22,6 +22,14 @@ use crate::printer::Printer;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(cli.global.quiet);
+    // The default hook has said where; the code tells scripts that it was no fault of theirs.
+    std::panic::catch_unwind(|| start(cli, printer)).unwrap_or_else(|_| {
+        printer.error("this is a bug in wheelfarm", None);
+        exit::Exit::Bug.into()
+    })
+}
+
+fn start(cli: Cli, printer: Printer) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
