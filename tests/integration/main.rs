@@ -8,6 +8,7 @@ mod crashes;
 mod engine;
 mod failing_builds;
 mod images;
+mod inspector;
 mod installing;
 mod main_job;
 mod other_packages;

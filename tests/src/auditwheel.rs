@@ -74,6 +74,15 @@ impl AuditWheel {
         serde_json::from_str(&text).with_context(|| format!("auditwheel printed {text:?}"))
     }
 
+    /// All that `auditwheel show --json` prints, with libraries searched in `libraries` too.
+    pub fn show_json(&self, wheel: &Path, libraries: &Path) -> Result<serde_json::Value> {
+        let text = run(Command::new(&self.python)
+            .args(["-m", "auditwheel", "show", "--json"])
+            .arg(wheel)
+            .env("LD_LIBRARY_PATH", libraries))?;
+        serde_json::from_str(&text).with_context(|| format!("auditwheel printed {text:?}"))
+    }
+
     /// Checks that the wheel runs wherever its name says, and needs no library that it does not hold.
     pub fn agrees(&self, wheel: &Path) -> Result<Shown> {
         let shown = self.show(wheel)?;
