@@ -1,14 +1,12 @@
 //! `show`, `repair` and `lddtree`, beside auditwheel.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use wheelfarm_tests::auditwheel::AuditWheel;
-use wheelfarm_tests::environment::architecture;
+use wheelfarm_tests::compiled::{downloaded, fresh_wheel, zip_of};
 use wheelfarm_tests::farm::{Farm, Run};
-use wheelfarm_tests::process::run;
 use wheelfarm_tests::wheel::names;
 
 use crate::support::{failed, files};
@@ -37,93 +35,6 @@ fn farm() -> (Farm, PathBuf) {
     (farm, libraries)
 }
 
-fn gcc(directory: &Path, out: &Path, source: &str, flags: &[&str]) {
-    let file = directory.join("source.c");
-    fs_err::write(&file, source).unwrap();
-    run(Command::new("gcc")
-        .args(["-shared", "-fPIC", "-Wl,--no-as-needed", "-o"])
-        .arg(out)
-        .arg(&file)
-        .args(flags))
-    .unwrap();
-}
-
-/// A wheel fresh from the compiler: `demo/_demo` needs `libnear.so.1`, which lies in `lib`, and `getrandom`, which
-/// glibc has since 2.25.
-fn fresh_wheel(farm: &Farm, libraries: &Path, name: &str) -> PathBuf {
-    let work = farm.work();
-    let library = libraries.join("libnear.so.1");
-    gcc(
-        &work,
-        &library,
-        "int near(void) { return 1; }",
-        &["-Wl,-soname,libnear.so.1"],
-    );
-    let object = work.join("_demo.so");
-    gcc(
-        &work,
-        &object,
-        "int near(void); long getrandom(void *, unsigned long, unsigned);
-         void *PyInit__demo(void) { char c; getrandom(&c, near(), 0); return 0; }",
-        &[&library.display().to_string()],
-    );
-    let arch = architecture();
-    let tag = format!("cp311-cp311-linux_{arch}");
-    let info = format!("{name}-1.0.dist-info");
-    let member = format!("demo/_demo.cpython-311-{arch}-linux-gnu.so");
-    let wheel = work.join(format!("{name}-1.0-{tag}.whl"));
-    zip_of(
-        &wheel,
-        &[
-            (&member, fs_err::read(object).unwrap()),
-            (
-                &format!("{info}/WHEEL"),
-                format!(
-                    "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: {tag}\n"
-                )
-                .into(),
-            ),
-            (
-                &format!("{info}/METADATA"),
-                format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n").into(),
-            ),
-            (
-                &format!("{info}/RECORD"),
-                format!("{member},,\n{info}/WHEEL,,\n{info}/METADATA,,\n{info}/RECORD,,\n").into(),
-            ),
-        ],
-    );
-    wheel
-}
-
-fn zip_of(path: &Path, members: &[(&str, Vec<u8>)]) {
-    let mut zip = zip::ZipWriter::new(fs_err::File::create(path).unwrap());
-    for (name, content) in members {
-        zip.start_file(*name, zip::write::SimpleFileOptions::default())
-            .unwrap();
-        zip.write_all(content).unwrap();
-    }
-    zip.finish().unwrap();
-}
-
-/// A published wheel for this machine's architecture.
-fn downloaded(farm: &Farm, requirement: &str) -> PathBuf {
-    let directory = farm.work().join("downloaded");
-    run(Command::new("python3")
-        .args(["-m", "pip", "download", "--quiet", "--no-deps"])
-        .args(["--only-binary=:all:", "--python-version", "3.11"])
-        .args(["--platform", &format!("manylinux2014_{}", architecture())])
-        .arg("--dest")
-        .arg(&directory)
-        .arg(requirement))
-    .unwrap();
-    let project = requirement.split("==").next().unwrap().replace('-', "_");
-    let file = files(&directory)
-        .into_iter()
-        .find(|name| name.to_lowercase().starts_with(&project));
-    directory.join(file.unwrap())
-}
-
 fn json(run: &Run) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"))
 }
@@ -146,9 +57,9 @@ fn show_says_what_auditwheel_says() {
     let auditwheel = AuditWheel::install().unwrap();
     let (farm, libraries) = farm();
     for wheel in [
-        fresh_wheel(&farm, &libraries, "demo"),
-        downloaded(&farm, "markupsafe==3.0.2"),
-        downloaded(&farm, "psycopg2-binary"),
+        fresh_wheel(&farm.work(), &libraries, "demo").unwrap(),
+        downloaded(&farm.work(), "markupsafe==3.0.2").unwrap(),
+        downloaded(&farm.work(), "psycopg2-binary").unwrap(),
     ] {
         let run = farm.run(["show", "--json", &text(&wheel)]).unwrap();
         assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -180,7 +91,8 @@ fn wheels_without_platform_or_sense() {
             ("pure.py", Vec::new()),
             ("pure-1.0.dist-info/RECORD", b"pure.py,,\n".to_vec()),
         ],
-    );
+    )
+    .unwrap();
     let run = farm.run(["show", "--json", &text(&pure)]).unwrap();
     assert_eq!(run.code, Some(1));
     assert!(
@@ -207,7 +119,7 @@ fn wheels_without_platform_or_sense() {
 #[test]
 fn why_names_file_symbol_version_and_library() {
     let (farm, libraries) = farm();
-    let wheel = text(&fresh_wheel(&farm, &libraries, "demo"));
+    let wheel = text(&fresh_wheel(&farm.work(), &libraries, "demo").unwrap());
     let run = farm
         .run(["show", &wheel, "--why", "manylinux_2_17"])
         .unwrap();
@@ -234,7 +146,7 @@ fn why_names_file_symbol_version_and_library() {
 fn a_repaired_wheel_is_what_auditwheel_wants_and_stays_as_it_is() {
     let auditwheel = AuditWheel::install().unwrap();
     let (farm, libraries) = farm();
-    let wheel = fresh_wheel(&farm, &libraries, "demo");
+    let wheel = fresh_wheel(&farm.work(), &libraries, "demo").unwrap();
     let run = farm.run(["repair", &text(&wheel)]).unwrap();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let repaired = farm.work().join(run.stdout.trim());
@@ -255,8 +167,8 @@ fn a_repaired_wheel_is_what_auditwheel_wants_and_stays_as_it_is() {
 #[test]
 fn a_bad_wheel_does_not_stop_the_others() {
     let (farm, libraries) = farm();
-    let first = fresh_wheel(&farm, &libraries, "first");
-    let last = fresh_wheel(&farm, &libraries, "last");
+    let first = fresh_wheel(&farm.work(), &libraries, "first").unwrap();
+    let last = fresh_wheel(&farm.work(), &libraries, "last").unwrap();
     let bad = farm.work().join("bad-1.0-cp311-cp311-linux_x86_64.whl");
     fs_err::write(&bad, "no zip").unwrap();
     let all = [&first, &bad, &last].map(|path| text(path));
@@ -295,7 +207,7 @@ fn a_bad_wheel_does_not_stop_the_others() {
 #[test]
 fn a_wheel_appears_whole() {
     let (farm, libraries) = farm();
-    let wheel = text(&fresh_wheel(&farm, &libraries, "demo"));
+    let wheel = text(&fresh_wheel(&farm.work(), &libraries, "demo").unwrap());
     let run = farm.run(["repair", &wheel]).unwrap();
     let path = farm.work().join(run.stdout.trim());
     let bytes = fs_err::read(&path).unwrap();
@@ -313,7 +225,7 @@ fn a_wheel_appears_whole() {
 #[test]
 fn lddtree_shows_what_is_found_and_what_is_not() {
     let (farm, libraries) = farm();
-    let wheel = text(&fresh_wheel(&farm, &libraries, "demo"));
+    let wheel = text(&fresh_wheel(&farm.work(), &libraries, "demo").unwrap());
     let run = farm.run(["lddtree", "--json", &wheel]).unwrap();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let found = &json(&run)["objects"][0]["libraries"]["libnear.so.1"]["found"];

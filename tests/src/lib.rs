@@ -7,6 +7,7 @@
 
 pub mod auditwheel;
 pub mod bare;
+pub mod compiled;
 pub mod docker;
 pub mod environment;
 pub mod farm;

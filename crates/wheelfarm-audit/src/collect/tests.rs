@@ -92,6 +92,8 @@ fn versions_of_grafted_libraries_count() {
             symbols: vec!["newest".into()],
         }]
     );
+    let needs = &report.external[0].version_needs;
+    assert_eq!(needs["libc.so.6"], ["GLIBC_2.36"]);
     // A target without a policy is judged by the next older one.
     let between = report.verdict(target("manylinux_2_30").unwrap()).unwrap();
     assert_eq!(Some(between.target), target("manylinux_2_28"));

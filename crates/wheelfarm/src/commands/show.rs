@@ -5,7 +5,7 @@ use wheelfarm_audit::{AuditReport, Finding, audit};
 use wheelfarm_wheel::Wheel;
 
 use super::show_json::{Shown, not_judged, tag};
-use super::why::{Why, why};
+use super::why::{Why, own_first, why};
 use super::{opened, wording};
 use crate::cli::inspect::ShowArgs;
 use crate::cli::{Format, GlobalArgs};
@@ -133,7 +133,8 @@ fn print_next(report: &AuditReport, printer: Printer) {
         return;
     };
     printer.result(format_args!("\nWhat keeps it from {}:", next.target.bold()));
-    for obstacle in next.obstacles.iter().take(OBSTACLES) {
+    let (own, grafted) = own_first(&next.obstacles);
+    for obstacle in own.chain(grafted).take(OBSTACLES) {
         printer.result(format_args!("  {}", wording::obstacle(obstacle)));
     }
     if next.obstacles.is_empty() {

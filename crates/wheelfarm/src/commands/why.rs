@@ -78,14 +78,30 @@ pub(crate) fn why(report: &AuditReport, root: &LibraryRoot, tag: &str) -> Result
             needed_by: library.map_or_else(Vec::new, |library| library.needed_by.clone()),
         }
     };
+    let (own, grafted) = own_first(&verdict.obstacles);
     Ok(Why {
         tag: target.to_string(),
         policy: verdict.target,
         fits: verdict.is_possible() && verdict.grafts.is_empty(),
         fits_with_grafts: verdict.is_possible(),
-        obstacles: verdict.obstacles.iter().map(explain).collect(),
+        obstacles: own.chain(grafted).map(explain).collect(),
         grafts: verdict.grafts.iter().map(graft).collect(),
     })
+}
+
+/// Obstacles of the wheel's own files, and those of libraries that would be grafted: the first are its maker's to
+/// remove.
+pub(crate) fn own_first(
+    obstacles: &[Obstacle],
+) -> (
+    impl Iterator<Item = &Obstacle>,
+    impl Iterator<Item = &Obstacle>,
+) {
+    let is_own = |obstacle: &&Obstacle| !parties(obstacle).0.starts_with('/');
+    (
+        obstacles.iter().filter(is_own),
+        obstacles.iter().filter(move |obstacle| !is_own(obstacle)),
+    )
 }
 
 /// Who has the obstacle, and the library it is about.
@@ -235,6 +251,17 @@ mod tests {
         assert!(too_recent("GLIBCXX_3.4.30", target()).contains("-static-libstdc++"));
         assert!(too_recent("GCC_12.0.0", target()).contains("-static-libgcc"));
         assert!(too_recent("GLIBC_ABI_DT_RELR", target()).contains("nopack"));
+    }
+
+    #[test]
+    fn the_wheels_own_obstacles_come_first() {
+        let pyfpe = |file: &str| Obstacle::PyFpe {
+            file: file.to_owned(),
+        };
+        let obstacles = [pyfpe("/usr/lib/x.so"), pyfpe("y.so")];
+        let (own, grafted) = own_first(&obstacles);
+        let files: Vec<_> = own.chain(grafted).map(|o| parties(o).0).collect();
+        assert_eq!(files, ["y.so", "/usr/lib/x.so"]);
     }
 
     #[test]
