@@ -13,6 +13,7 @@ mod installing;
 mod main_job;
 mod other_packages;
 mod patch;
+mod patch_support;
 mod places;
 mod requests;
 mod sources;

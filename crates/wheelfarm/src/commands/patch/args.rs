@@ -3,9 +3,10 @@
 //! every word that is no option names a file to patch.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 
+use super::words::Words;
 use super::{Refusal, os_abi, rename_map};
 
 /// What the words ask for.
@@ -55,8 +56,8 @@ pub(super) struct Operations {
 /// Reads `words`, which are patchelf's arguments.
 pub(super) fn parse(words: &[OsString]) -> Result<Action, Refusal> {
     let mut operations = Operations::default();
-    let mut words = Words(words.iter());
-    while let Some(word) = words.0.next() {
+    let mut words = Words::new(words);
+    while let Some(word) = words.option() {
         match word.to_str().unwrap_or_default() {
             "--help" | "-h" => return Ok(Action::Help),
             "--version" => return Ok(Action::Version),
@@ -140,7 +141,7 @@ fn valued(
             operations.remove_needed.insert(words.value()?);
         }
         "--replace-needed" => {
-            if words.0.len() < 2 {
+            if words.left() < 2 {
                 return Err("missing argument(s)".into());
             }
             let old = words.text()?;
@@ -182,65 +183,6 @@ fn page_size(text: &str) -> Result<u64, Refusal> {
 /// The entries of a search path; none behind the last colon.
 pub(super) fn split_path(path: &str) -> impl Iterator<Item = &str> {
     path.split_terminator(':')
-}
-
-/// The words that are still to be read.
-struct Words<'w>(std::slice::Iter<'w, OsString>);
-
-impl<'w> Words<'w> {
-    fn next(&mut self) -> Result<&'w OsStr, Refusal> {
-        let word = self.0.next().ok_or("missing argument")?;
-        Ok(word)
-    }
-
-    /// A value as it stands.
-    fn text(&mut self) -> Result<String, Refusal> {
-        utf8(self.next()?)
-    }
-
-    /// A value, or what the file holds that `@FILE` names, to its last byte.
-    fn value(&mut self) -> Result<String, Refusal> {
-        utf8(&self.place()?)
-    }
-
-    /// The same for a value that names a file.
-    fn place(&mut self) -> Result<OsString, Refusal> {
-        let word = self.next()?;
-        let Some(file) = word.to_str().and_then(|word| word.strip_prefix('@')) else {
-            return Ok(word.to_owned());
-        };
-        String::from_utf8(read(Path::new(file))?)
-            .map(OsString::from)
-            .map_err(|_| format!("'{file}' is not UTF-8"))
-    }
-}
-
-fn utf8(word: &OsStr) -> Result<String, Refusal> {
-    word.to_str()
-        .map(str::to_owned)
-        .ok_or_else(|| format!("'{}' is not UTF-8", word.display()))
-}
-
-/// The bytes of `file`; errors are patchelf's.
-pub(super) fn read(file: &Path) -> Result<Vec<u8>, Refusal> {
-    let shown = file.display();
-    let metadata = fs_err::metadata(file)
-        .map_err(|error| format!("getting info about '{shown}': {}", reason(&error)))?;
-    if metadata.is_dir() {
-        return Err(format!("reading '{shown}': Is a directory"));
-    }
-    fs_err::read(file).map_err(|error| format!("opening '{shown}': {}", reason(&error)))
-}
-
-/// What the system says, without the path and the number that Rust adds.
-pub(super) fn reason(error: &std::io::Error) -> String {
-    let kind = std::io::Error::from(error.kind()).to_string();
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "No such file or directory".into(),
-        std::io::ErrorKind::PermissionDenied => "Permission denied".into(),
-        _ => source.unwrap_or(kind),
-    }
 }
 
 /// The number of the ABI that `--set-os-abi` names.

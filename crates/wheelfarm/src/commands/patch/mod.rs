@@ -10,6 +10,7 @@ mod print;
 mod rename_map;
 mod request;
 mod shrink;
+mod words;
 mod write;
 
 use std::ffi::OsString;
@@ -56,7 +57,7 @@ fn perform(action: &Action, printer: Printer) -> Result<(), Refusal> {
 
 /// Prints of one file what is asked for, then edits it.
 fn patch(file: &Path, operations: &Operations, printer: Printer) -> Result<(), Refusal> {
-    let bytes = args::read(file)?;
+    let bytes = words::read(file)?;
     let elf = parse(&bytes)?;
     print::before(&elf, operations, printer)?;
     let edits = request::edits(&elf, operations)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Refusal;
-use super::args::reason;
+use super::words::reason;
 
 /// Adds the pairs of `file` to `pairs`.
 pub(super) fn read(file: &Path, pairs: &mut BTreeMap<String, String>) -> Result<(), Refusal> {

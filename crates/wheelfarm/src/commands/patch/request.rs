@@ -104,9 +104,15 @@ fn rpath(elf: &Elf<'_>, operations: &Operations) -> Result<RpathEdit, Refusal> {
     } else {
         elf.runpath().is_some()
     };
-    Ok(if old == Some(&new) && is_in_place {
-        RpathEdit::Keep
-    } else if operations.force_rpath {
+    if old == Some(&new) && is_in_place {
+        return Ok(RpathEdit::Keep);
+    }
+    // The start code of such a program reads its own dynamic section, and crashes on a
+    // search path.
+    if elf.is_executable() && elf.interpreter().is_none() && elf.header().kind == ET_DYN {
+        return Err("a static program has no use for a search path, and may crash on one".into());
+    }
+    Ok(if operations.force_rpath {
         RpathEdit::SetRpath(new)
     } else {
         RpathEdit::SetRunpath(new)

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::Refusal;
-use super::args::reason;
+use super::words::reason;
 
 /// Puts `bytes` in place of `file`, whose mode stays; links are followed.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> Result<(), Refusal> {
