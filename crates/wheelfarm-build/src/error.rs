@@ -69,6 +69,7 @@ impl std::error::Error for JobError {}
 impl From<StoreError> for JobError {
     fn from(error: StoreError) -> Self {
         Self::new(JobErrorKind::Machine, error.to_string())
+            .with_hint(error.hint().map(str::to_owned))
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`Elf::parse`] reads what a dynamic loader reads: program headers and the
 //! dynamic section they point at. Section headers are a help, never needed.
 //!
-//! [`edit`] renames and removes what a loader looks for (soname, needed libraries,
+//! [`edit()`] renames and removes what a loader looks for (soname, needed libraries,
 //! search path, interpreter) in one pass and moves nothing it does not have to.
 //!
 //! Names follow the ELF specification (gABI) and, for what it does not define

@@ -276,6 +276,23 @@ fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
         )
         .hint(hint);
     }
+    if stderr.contains("Hash mismatch for") {
+        return ResolveError::new(
+            ResolveErrorKind::HashMismatch,
+            format!("{subject}: {message}"),
+        )
+        .hint("the file was changed after it was published, or on its way here; nothing of it was kept");
+    }
+    // uv opens archives when their metadata is not served beside them.
+    let broken = [
+        "Failed to extract archive",
+        "does not appear to be a Python project",
+        "Invalid tar file",
+        "Failed to parse metadata",
+    ];
+    if broken.iter().any(|sign| stderr.contains(sign)) {
+        return ResolveError::new(ResolveErrorKind::Source, format!("{subject}: {message}"));
+    }
     let network = [
         "error sending request",
         "Failed to fetch",

@@ -83,7 +83,10 @@ impl std::error::Error for ResolveError {}
 
 impl From<StoreError> for ResolveError {
     fn from(error: StoreError) -> Self {
-        Self::new(ResolveErrorKind::Store, error.to_string())
+        Self {
+            hint: error.hint().map(str::to_owned),
+            ..Self::new(ResolveErrorKind::Store, error.to_string())
+        }
     }
 }
 

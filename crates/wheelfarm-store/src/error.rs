@@ -49,6 +49,22 @@ impl StoreError {
         self.kind
     }
 
+    /// What to try, if there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self.kind {
+            StoreErrorKind::Full => Some(
+                "free space there, or name another place with `--store`; nothing half written was kept",
+            ),
+            StoreErrorKind::Denied => {
+                Some("name a directory that you may write with `--store` or WHEELFARM_STORE")
+            }
+            StoreErrorKind::Corrupt => Some(
+                "`wheelfarm store verify --repair` removes what is damaged, so that it is made again",
+            ),
+            _ => None,
+        }
+    }
+
     pub(crate) fn from_object_store(error: &object_store::Error, object: &str) -> Self {
         let io = io_cause(error);
         let kind = match (error, io) {

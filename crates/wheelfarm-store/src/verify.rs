@@ -5,6 +5,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use wheelfarm_types::{Digest, Hasher};
 
+use crate::store::blob_path;
 use crate::{Store, StoreError};
 
 /// What [`Store::verify`] found.
@@ -68,10 +69,15 @@ impl Store {
                 match serde_json::from_slice::<serde_json::Value>(&bytes) {
                     Ok(value) => {
                         for digest in blob_references(&value) {
-                            if !self.contains(&digest).await? {
+                            let rotten =
+                                damaged.iter().any(|(path, _)| *path == blob_path(&digest));
+                            if rotten || !self.contains(&digest).await? {
                                 damaged.push((
                                     path.clone(),
-                                    format!("it names the blob {digest}, which is not there"),
+                                    format!(
+                                        "it names the blob {digest}, which is {}",
+                                        if rotten { "damaged" } else { "not there" }
+                                    ),
                                 ));
                             }
                         }

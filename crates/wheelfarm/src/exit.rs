@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use wheelfarm_build::{ExecutorError, JobError, JobErrorKind};
-use wheelfarm_store::{StoreError, StoreErrorKind};
+use wheelfarm_store::StoreError;
 
 /// Exit codes: part of the program's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,18 +97,7 @@ impl From<ExecutorError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let hint = match error.kind() {
-            StoreErrorKind::Full => Some(
-                "free space there, or name another place with `--store`; nothing half written was kept",
-            ),
-            StoreErrorKind::Denied => {
-                Some("name a directory that you may write with `--store` or WHEELFARM_STORE")
-            }
-            StoreErrorKind::Corrupt => Some(
-                "`wheelfarm store verify --repair` removes what is damaged, so that it is made again",
-            ),
-            _ => None,
-        };
-        Self::machine(error.to_string()).with_hint(hint.map(str::to_owned))
+        let hint = error.hint().map(str::to_owned);
+        Self::machine(error.to_string()).with_hint(hint)
     }
 }
