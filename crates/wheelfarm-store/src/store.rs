@@ -131,6 +131,15 @@ impl Store {
         }
     }
 
+    /// Where the bytes of `digest` lie: a path, if the store is a directory.
+    pub fn locate(&self, digest: &Digest) -> String {
+        let path = blob_path(digest);
+        match &self.directory {
+            Some(directory) => directory.join(path.as_ref()).display().to_string(),
+            None => format!("{}{path}", self.address),
+        }
+    }
+
     /// The size of `digest` in bytes.
     pub async fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
         let path = blob_path(digest);
@@ -303,7 +312,8 @@ mod tests {
         let digest = store.put("hello".into()).await.unwrap();
         assert_eq!(store.put("hello".into()).await.unwrap(), digest);
         assert_eq!(store.get(&digest).await.unwrap(), "hello");
-        let file = dir.path().join("s").join(blob_path(&digest).as_ref());
+        let file = store.locate(&digest);
+        assert!(file.starts_with(dir.path().to_str().unwrap()), "{file}");
         fs_err::write(file, "hullo").unwrap();
         assert_eq!(
             store.get(&digest).await.unwrap_err().kind(),

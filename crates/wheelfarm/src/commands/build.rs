@@ -64,6 +64,7 @@ pub(crate) async fn run(
         .await
         .map_err(|error| Failure::machine(error.to_string()))?;
     let report = BuildReport {
+        store: places.store,
         report,
         locks,
         out: args.out,

@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 use wheelfarm_build::JobErrorKind;
 use wheelfarm_build::pipeline::Origin;
 use wheelfarm_coordinator::{BuiltWheel, Report};
+use wheelfarm_store::Store;
 
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::progress::Step;
 
 pub(crate) struct BuildReport {
+    pub(crate) store: Store,
     pub(crate) report: Report,
     pub(crate) locks: Vec<PathBuf>,
     pub(crate) out: PathBuf,
@@ -93,10 +95,8 @@ impl BuildReport {
             }
             printer.error(&error.message, error.hint.as_deref());
             if let Some(log) = error.log {
-                printer.always(format_args!(
-                    "{} the full log is blob {log} in the store",
-                    "note:".dimmed()
-                ));
+                let place = self.store.locate(&log);
+                printer.always(format_args!("{} the full log is {place}", "note:".dimmed()));
             }
         }
     }
