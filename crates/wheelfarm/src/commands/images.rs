@@ -154,7 +154,7 @@ async fn build(
     let at_a_time = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut made = futures::stream::iter(wanted)
         .map(|(image, role)| make(docker, catalogue, image, role, progress, &cancel))
-        .buffered(at_a_time);
+        .buffer_unordered(at_a_time);
     while let Some(line) = made.next().await {
         printer.result(line?);
     }
