@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use wheelfarm_executor::HostNetwork;
 use wheelfarm_resolve::{Credential, IndexSettings};
 
-use crate::environment::{first_variable, home, variable};
-use crate::pip_config;
+use crate::environment::{first_variable, variable};
+use crate::{netrc, pip_config};
 
 /// Where distributions keep all authorities that a machine trusts, as one PEM file.
 const SYSTEM_CA_BUNDLES: [&str; 3] = [
@@ -48,7 +48,7 @@ pub(crate) fn read() -> (IndexSettings, HostNetwork) {
         .iter()
         .filter_map(|index| credential(index))
         .collect();
-    credentials.extend(netrc());
+    credentials.extend(netrc::read());
     let ca_bundle = first_variable(&["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
         .or_else(|| pip.get("cert").cloned())
         .map(PathBuf::from);
@@ -70,7 +70,7 @@ pub(crate) fn read() -> (IndexSettings, HostNetwork) {
                 .find(|path| path.exists())
         }),
         proxies,
-        index: BTreeMap::new(),
+        index: for_containers(&pip, &uv_environment),
     };
     let settings = IndexSettings {
         ca_bundle: ca_bundle.filter(|path| path.exists()),
@@ -83,6 +83,35 @@ pub(crate) fn read() -> (IndexSettings, HostNetwork) {
         uv_environment,
     };
     (settings, network)
+}
+
+/// The index settings in both tools' words, for containers that may use the network: they see neither this machine's
+/// variables nor its files.
+fn for_containers(
+    pip: &BTreeMap<String, String>,
+    uv_environment: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut index: BTreeMap<String, String> = [
+        ("index-url", "PIP_INDEX_URL"),
+        ("extra-index-url", "PIP_EXTRA_INDEX_URL"),
+        ("trusted-host", "PIP_TRUSTED_HOST"),
+    ]
+    .into_iter()
+    .filter_map(|(setting, name)| Some((name.to_owned(), pip.get(setting)?.clone())))
+    .collect();
+    let names = [
+        "UV_DEFAULT_INDEX",
+        "UV_EXTRA_INDEX_URL",
+        "UV_INDEX",
+        "UV_INDEX_URL",
+        "UV_INSECURE_HOST",
+    ];
+    for name in names {
+        if let Some(value) = variable(name).or_else(|| uv_environment.get(name).cloned()) {
+            index.insert(name.to_owned(), value);
+        }
+    }
+    index
 }
 
 /// pip's settings as uv's variables, where uv's own are not set.
@@ -177,58 +206,6 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn netrc() -> Vec<Credential> {
-    let path = variable("NETRC")
-        .map(PathBuf::from)
-        .or_else(|| Some(home()?.join(".netrc")));
-    let text = path
-        .and_then(|path| fs_err::read_to_string(path).ok())
-        .unwrap_or_default();
-    parse_netrc(&text)
-}
-
-/// The machines of a netrc file; macros and the `default` entry, which would send a password to any host, are
-/// passed over.
-fn parse_netrc(text: &str) -> Vec<Credential> {
-    let mut credentials: Vec<Credential> = Vec::new();
-    let lines = text.lines().map(|line| {
-        if line.trim_start().starts_with('#') {
-            ""
-        } else {
-            line
-        }
-    });
-    let text: Vec<_> = lines.collect();
-    let text = text.join("\n");
-    let mut words = text.split_whitespace();
-    let mut in_machine = false;
-    while let Some(word) = words.next() {
-        match word {
-            "machine" => {
-                in_machine = true;
-                credentials.extend(words.next().map(|host| Credential {
-                    host: host.to_owned(),
-                    user: String::new(),
-                    password: String::new(),
-                }));
-            }
-            "default" | "macdef" => in_machine = false,
-            "login" | "password" => {
-                let value = words.next().unwrap_or_default().to_owned();
-                if let Some(last) = credentials.last_mut().filter(|_| in_machine) {
-                    *(if word == "login" {
-                        &mut last.user
-                    } else {
-                        &mut last.password
-                    }) = value;
-                }
-            }
-            _ => {}
-        }
-    }
-    credentials
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,14 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn netrc_machines() {
-        let found = parse_netrc(
-            "# comment\nmachine a login u password p\nmachine b\n  login v\n  password q\ndefault login x password y\n",
-        );
-        let found: Vec<_> = found
-            .iter()
-            .map(|c| (c.host.as_str(), c.user.as_str(), c.password.as_str()))
-            .collect();
-        assert_eq!(found, [("a", "u", "p"), ("b", "v", "q")]);
+    fn containers_get_the_index_in_both_tools_words() {
+        let pip = BTreeMap::from([("index-url".to_owned(), "https://host/simple".to_owned())]);
+        let uv = BTreeMap::from([("UV_INSECURE_HOST".to_owned(), "host".to_owned())]);
+        let index = for_containers(&pip, &uv);
+        assert_eq!(index["PIP_INDEX_URL"], "https://host/simple");
+        assert_eq!(index["UV_INSECURE_HOST"], "host");
     }
 }

@@ -6,6 +6,7 @@ mod config;
 mod environment;
 mod exit;
 mod index_settings;
+mod netrc;
 mod pip_config;
 mod printer;
 mod progress;
