@@ -153,3 +153,25 @@ fn a_damaged_object_is_found_and_mended() {
         .unwrap();
     failed(&run, 2, &["nothing-there"], &[]);
 }
+
+#[test]
+fn a_wheel_that_the_store_lost_is_made_again() {
+    needs_docker!();
+    let backend = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    return write_wheel(directory, {\"lost.py\": \"\"})\n";
+    let sdist = wheelfarm_tests::sdist::Sdist::with_backend("lost", "1.0", &[], backend);
+    let index = wheelfarm_tests::index::Index::start().unwrap();
+    let index = index.with(&sdist).unwrap();
+    let farm = crate::support::farm_of(&index);
+    let build = || {
+        let run = farm.build(["lost", "--image", "debian-12"]).unwrap();
+        run.success().unwrap().wheels.remove(0).sha256
+    };
+    let before = build();
+    let mut objects = Vec::new();
+    all_files(farm.store(), &mut objects);
+    let blob = objects.iter().find(|path| path.ends_with(&before));
+    fs_err::remove_file(blob.unwrap()).unwrap();
+    fs_err::remove_dir_all(farm.out()).unwrap();
+    assert_eq!(build(), before);
+    store_is_whole(&farm);
+}

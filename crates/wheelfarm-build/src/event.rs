@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::action::LogSink;
+
 /// Something that happened. `job` is `<project> <version> <cell>`, or a cell where no package is concerned.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -69,3 +71,15 @@ impl Stage {
 
 /// Receives events; called from many tasks.
 pub type Observer = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// A log sink that sends lines as events of `job`.
+pub fn log_of(observer: &Observer, job: &str) -> LogSink {
+    let observer = Arc::clone(observer);
+    let job = job.to_owned();
+    Arc::new(move |line| {
+        observer(Event::Log {
+            job: job.clone(),
+            line: line.to_owned(),
+        });
+    })
+}

@@ -15,6 +15,6 @@ pub mod records;
 pub use action::{Action, ActionResult, Executor, ExecutorError};
 pub use environment::Environments;
 pub use error::{JobError, JobErrorKind};
-pub use event::{Event, Observer, Stage};
+pub use event::{Event, Observer, Stage, log_of};
 pub use hints::{Missing, missing};
 pub use key::canonical_digest;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_resolve::{Fetcher, Resolver};
@@ -14,7 +15,7 @@ use wheelfarm_types::Digest;
 use crate::action::{Executor, Limits, LogSink};
 use crate::environment::Environments;
 use crate::error::JobError;
-use crate::event::{Event, Observer, Stage};
+use crate::event::{Event, Observer, Stage, log_of};
 use crate::recipes::Recipes;
 
 /// Services and settings for jobs.
@@ -84,14 +85,20 @@ impl Context {
 
     /// A log sink that sends lines as events of `job`.
     pub(crate) fn log_of(&self, job: &str) -> LogSink {
-        let observer = Arc::clone(&self.observer);
-        let job = job.to_owned();
-        Arc::new(move |line| {
-            observer(Event::Log {
-                job: job.clone(),
-                line: line.to_owned(),
-            });
-        })
+        log_of(&self.observer, job)
+    }
+
+    /// The record of `kind` under `key`, if the wheel it names is there as well: one that was lost is made again.
+    pub(crate) async fn with_wheel<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        key: &Digest,
+        wheel: impl Fn(&T) -> Digest,
+    ) -> Result<Option<T>, JobError> {
+        match self.store.record::<T>(kind, key).await? {
+            Some(record) if self.store.contains(&wheel(&record)).await? => Ok(Some(record)),
+            _ => Ok(None),
+        }
     }
 
     /// Announces `stage`, does `work`, and tells how long it took.

@@ -48,10 +48,8 @@ pub(super) async fn raw_wheel(
         let inputs = raw_inputs(context, job, sdist, recipe, &environment, &wheels, &env);
         let raw_key = crate::key::canonical_digest(&inputs);
         if let Some(record) = context
-            .store
-            .record::<RawRecord>(kind::RAW, &raw_key)
+            .with_wheel(kind::RAW, &raw_key, |record: &RawRecord| record.wheel)
             .await?
-            && context.store.contains(&record.wheel).await?
         {
             return Ok((record, environment, false));
         }
@@ -70,8 +68,7 @@ pub(super) async fn raw_wheel(
         };
         let _flight = context.flights.enter(raw_key).await;
         if let Some(record) = context
-            .store
-            .record::<RawRecord>(kind::RAW, &raw_key)
+            .with_wheel(kind::RAW, &raw_key, |record: &RawRecord| record.wheel)
             .await?
         {
             return Ok((record, environment, false));

@@ -46,17 +46,14 @@ pub(super) async fn repaired_wheel(
     };
     let key = crate::key::canonical_digest(&inputs);
     if let Some(record) = context
-        .store
-        .record::<WheelRecord>(kind::WHEEL, &key)
+        .with_wheel(kind::WHEEL, &key, |record: &WheelRecord| record.wheel)
         .await?
-        && context.store.contains(&record.wheel).await?
     {
         return Ok((record, false));
     }
     let _flight = context.flights.enter(key).await;
     if let Some(record) = context
-        .store
-        .record::<WheelRecord>(kind::WHEEL, &key)
+        .with_wheel(kind::WHEEL, &key, |record: &WheelRecord| record.wheel)
         .await?
     {
         return Ok((record, false));

@@ -11,7 +11,7 @@ use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::matrix::{self, Cell, Selection};
 use wheelfarm_build::pipeline::{Context, Flights, Freshness};
 use wheelfarm_build::recipes::Recipes;
-use wheelfarm_build::{Environments, Executor};
+use wheelfarm_build::{Environments, Executor, log_of};
 use wheelfarm_coordinator::{BuildRequest, FromSource, write_wheelhouse};
 use wheelfarm_executor::Docker;
 use wheelfarm_resolve::{Fetcher, Resolver, Uv};
@@ -285,14 +285,7 @@ async fn pull_default(
             "there is no builder image here, and none is published for this architecture",
         ));
     };
-    let observer = progress.observer();
-    let job = format!("image {}", image.name);
-    let log = Arc::new(move |line: &str| {
-        observer(wheelfarm_build::Event::Log {
-            job: job.clone(),
-            line: line.to_owned(),
-        });
-    });
+    let log = log_of(&progress.observer(), &format!("image {}", image.name));
     match docker.ensure_image(image, log, cancel).await {
         Ok(_) => Ok(image.clone()),
         Err(error) if error.kind == ExecutorErrorKind::RegistryUnavailable => {

@@ -1,14 +1,12 @@
 //! `wheelfarm images`.
 
-use std::sync::Arc;
-
 use futures::StreamExt;
 use owo_colors::OwoColorize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
+use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
-use wheelfarm_build::{Event, Stage};
+use wheelfarm_build::{Event, Stage, log_of};
 use wheelfarm_executor::{Docker, ImageRole};
 
 use super::build_report::size;
@@ -92,17 +90,6 @@ fn named<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a BuilderImage, F
     })
 }
 
-fn log_of(progress: &Progress, job: &str) -> LogSink {
-    let observer = progress.observer();
-    let job = job.to_owned();
-    Arc::new(move |line| {
-        observer(Event::Log {
-            job: job.clone(),
-            line: line.to_owned(),
-        });
-    })
-}
-
 async fn pull(
     docker: &Docker,
     catalogue: &Catalogue,
@@ -118,7 +105,7 @@ async fn pull(
             return Err(Failure::usage(message).with_hint(Some(format!("`{}`", image.command()))));
         };
         let facts = docker
-            .pull(reference, image.target.arch, log_of(progress, &format!("image {name}")), &cancel)
+            .pull(reference, image.target.arch, log_of(&progress.observer(), &format!("image {name}")), &cancel)
             .await
             .map_err(|error| {
                 let unreachable = error.kind == ExecutorErrorKind::RegistryUnavailable;
@@ -181,7 +168,7 @@ async fn make(
         stage,
     });
     let start = std::time::Instant::now();
-    let log = log_of(progress, &job);
+    let log = log_of(&observer, &job);
     let facts = docker
         .build_debian(image, &catalogue.debian_recipe, role, log, cancel)
         .await?;
