@@ -5,6 +5,7 @@
     reason = "a program for developers at a terminal"
 )]
 
+mod bench;
 mod demo;
 mod images;
 mod packages;
@@ -15,29 +16,34 @@ mod test;
 
 use std::process::ExitCode;
 
-use wheelfarm_tests::anyhow::Result;
+use wheelfarm_tests::anyhow::{Result, bail};
 
 struct Command {
     name: &'static str,
     help: &'static str,
-    run: fn() -> Result<()>,
+    run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 4] = [
+const COMMANDS: [Command; 5] = [
     Command {
         name: "demo",
         help: "run the main job, psycopg2 for three Pythons, from nothing, and prove what it makes",
-        run: demo::run,
+        run: |arguments| none(arguments).and_then(|()| demo::run()),
     },
     Command {
         name: "test",
         help: "check formatting, lints and documentation; run all tests, those with Docker included",
-        run: test::run,
+        run: |arguments| none(arguments).and_then(|()| test::run()),
     },
     Command {
         name: "ci",
         help: "what .ci/run does: test",
-        run: test::run,
+        run: |arguments| none(arguments).and_then(|()| test::run()),
+    },
+    Command {
+        name: "bench",
+        help: "measure beside other tools: `cargo xtask bench` lists what there is",
+        run: bench::run,
     },
     Command {
         name: "help",
@@ -49,21 +55,13 @@ const COMMANDS: [Command; 4] = [
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next().unwrap_or_else(|| "help".to_owned());
-    let result = match (
-        COMMANDS.iter().find(|command| command.name == name),
-        arguments.next(),
-    ) {
-        (Some(command), None) => (command.run)(),
-        (Some(_), Some(argument)) => {
-            eprintln!("error: `{name}` takes no `{argument}`");
-            return ExitCode::from(2);
-        }
-        (None, _) => {
-            eprintln!("error: there is no command `{name}`");
-            eprintln!("hint: `cargo xtask help` shows those there are");
-            return ExitCode::from(2);
-        }
+    let arguments: Vec<String> = arguments.collect();
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        eprintln!("error: there is no command `{name}`");
+        eprintln!("hint: `cargo xtask help` shows those there are");
+        return ExitCode::from(2);
     };
+    let result = (command.run)(&arguments);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -73,8 +71,15 @@ fn main() -> ExitCode {
     }
 }
 
+fn none(arguments: &[String]) -> Result<()> {
+    if let Some(argument) = arguments.first() {
+        bail!("this command takes no `{argument}`");
+    }
+    Ok(())
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "like every command")]
-fn help() -> Result<()> {
+fn help(_: &[String]) -> Result<()> {
     println!("usage: cargo xtask <command>\n");
     for command in &COMMANDS {
         println!("  {:6} {}", command.name, command.help);

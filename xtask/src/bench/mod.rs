@@ -1,0 +1,25 @@
+//! `cargo xtask bench <name>`: figures beside the tools that wheelfarm wants to pass, taken side by side in one run.
+//!
+//! What they find goes into `docs/benchmarks.md` by hand: it depends on the machine.
+
+use wheelfarm_tests::anyhow::{Result, bail};
+
+struct Bench {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+const BENCHES: [Bench; 0] = [];
+
+/// Runs the benchmark that the first argument names; it gets the others.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let named = arguments.first().map(String::as_str);
+    let Some(bench) = BENCHES.iter().find(|bench| Some(bench.name) == named) else {
+        for bench in &BENCHES {
+            eprintln!("  bench {:10} {}", bench.name, bench.help);
+        }
+        bail!("`cargo xtask bench` wants the name of a benchmark");
+    };
+    (bench.run)(arguments.get(1..).unwrap_or_default())
+}
