@@ -72,14 +72,20 @@ pub const PF_W: u32 = 2;
 /// `p_flags`: readable.
 pub const PF_R: u32 = 4;
 
+pub const SHT_NULL: u32 = 0;
 pub const SHT_PROGBITS: u32 = 1;
 pub const SHT_SYMTAB: u32 = 2;
 pub const SHT_STRTAB: u32 = 3;
+pub const SHT_RELA: u32 = 4;
 pub const SHT_HASH: u32 = 5;
 pub const SHT_DYNAMIC: u32 = 6;
 pub const SHT_NOTE: u32 = 7;
 pub const SHT_NOBITS: u32 = 8;
+pub const SHT_REL: u32 = 9;
 pub const SHT_DYNSYM: u32 = 11;
+pub const SHT_GROUP: u32 = 17;
+/// Section indices of symbols that do not fit into `st_shndx`.
+pub const SHT_SYMTAB_SHNDX: u32 = 18;
 pub const SHT_GNU_HASH: u32 = 0x6fff_fff6;
 pub const SHT_GNU_VERDEF: u32 = 0x6fff_fffd;
 pub const SHT_GNU_VERNEED: u32 = 0x6fff_fffe;
@@ -87,6 +93,13 @@ pub const SHT_GNU_VERSYM: u32 = 0x6fff_ffff;
 
 /// `sh_flags`: occupies memory at run time.
 pub const SHF_ALLOC: u64 = 2;
+/// `sh_flags`: `sh_info` is the index of a section.
+pub const SHF_INFO_LINK: u64 = 0x40;
+
+/// `st_shndx`, `e_shstrndx`: from here on, values are no indices.
+pub const SHN_LORESERVE: u16 = 0xff00;
+/// `st_shndx`, `e_shstrndx`: the index stands elsewhere.
+pub const SHN_XINDEX: u16 = 0xffff;
 
 pub const DT_NULL: u64 = 0;
 pub const DT_NEEDED: u64 = 1;

@@ -6,6 +6,8 @@
 //! [`edit()`] renames and removes what a loader looks for (soname, needed libraries,
 //! search path, interpreter) in one pass and moves nothing it does not have to.
 //!
+//! [`strip()`] removes what no loader needs: the symbol table and debug information.
+//!
 //! Names follow the ELF specification (gABI) and, for what it does not define
 //! (symbol versions, `PT_GNU_*`), the Linux Standard Base. Input is taken to be
 //! hostile: every offset, count and size is checked against the file.
@@ -30,6 +32,7 @@ mod object;
 mod section;
 mod segment;
 mod strings;
+mod strip;
 mod symbol_count;
 mod symbols;
 mod versions;
@@ -43,5 +46,6 @@ pub use error::ElfError;
 pub use header::{Class, Endian, Header};
 pub use object::Elf;
 pub use segment::Segment;
+pub use strip::{StripError, strip};
 pub use symbols::{Binding, DynamicSymbol, SymbolKind};
 pub use versions::{VersionDefinition, VersionNeed, VersionNeedEntry};
