@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::environment::{architecture, kept_directory};
-use crate::process::run;
+use crate::process::{Output, run, start};
 use crate::wheel::{glibc, platforms};
 
-const VERSION: &str = "6.8.2";
+/// The version that is installed.
+pub const VERSION: &str = "6.8.2";
 
 /// An installed `auditwheel`.
 #[derive(Debug, Clone)]
@@ -81,6 +83,21 @@ impl AuditWheel {
             .arg(wheel)
             .env("LD_LIBRARY_PATH", libraries))?;
         serde_json::from_str(&text).with_context(|| format!("auditwheel printed {text:?}"))
+    }
+
+    /// What `auditwheel show --json` leaves, whether it works or not. Libraries are searched in `libraries`, else
+    /// where the machine has them.
+    pub fn try_show(&self, wheel: &Path, libraries: Option<&Path>) -> Result<Output> {
+        let mut command = Command::new(&self.python);
+        command
+            .args(["-m", "auditwheel", "show", "--json"])
+            .arg(wheel)
+            .env_remove("LD_LIBRARY_PATH")
+            .env_remove("AUDITWHEEL_LD_LIBRARY_PATH");
+        if let Some(libraries) = libraries {
+            command.arg("--ldpaths").arg(libraries);
+        }
+        start(&mut command)?.finish(Duration::from_secs(20 * 60))
     }
 
     /// Checks that the wheel runs wherever its name says, and needs no library that it does not hold.

@@ -175,7 +175,8 @@ impl Policy {
             LibcFamily::Glibc => self.whitelist.contains(soname),
             LibcFamily::Musl => {
                 soname == musl_soname(arch)
-                    || soname != "libc.so" && self.whitelist.contains(soname)
+                    || is_musl_itself(soname)
+                    || self.whitelist.contains(soname)
             }
         }
     }
@@ -211,6 +212,16 @@ pub(crate) fn musl_soname(arch: Arch) -> &'static str {
         Arch::S390x => "libc.musl-s390x.so.1",
         Arch::X86_64 => "libc.musl-x86_64.so.1",
     }
+}
+
+/// Whether musl's loader takes a needed name for musl itself and searches for no file: what begins with the name
+/// of a library that other systems split off their C library (`reserved` in `load_library` of `ldso/dynlink.c`).
+/// Rust and Zig link to `libc.so`, for one. musl's soname for another architecture is left out: that is a mistake.
+fn is_musl_itself(soname: &str) -> bool {
+    const RESERVED: [&str; 7] = ["c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."];
+    soname.strip_prefix("lib").is_some_and(|name| {
+        RESERVED.iter().any(|reserved| name.starts_with(reserved)) && !name.starts_with("c.musl-")
+    })
 }
 
 impl LibcFamily {
@@ -278,7 +289,13 @@ mod tests {
         let musl = named("musllinux_1_2");
         assert!(musl.allows_library("libc.musl-x86_64.so.1", Arch::X86_64));
         assert!(!musl.allows_library("libc.musl-x86_64.so.1", Arch::Aarch64));
-        assert!(!musl.allows_library("libc.so", Arch::X86_64));
+        // musl's loader never searches for these.
+        for own in ["libc.so", "libpthread.so.0", "libdl.so.2", "libm.so"] {
+            assert!(musl.allows_library(own, Arch::X86_64), "{own}");
+        }
+        for other in ["libcc.so", "libmvec.so.1", "libc", "m.so", "libresolv.so"] {
+            assert!(!musl.allows_library(other, Arch::X86_64), "{other}");
+        }
     }
 
     #[test]

@@ -4,13 +4,20 @@
 
 use wheelfarm_tests::anyhow::{Result, bail};
 
+mod verdicts;
+mod wheels;
+
 struct Bench {
     name: &'static str,
     help: &'static str,
     run: fn(&[String]) -> Result<()>,
 }
 
-const BENCHES: [Bench; 0] = [];
+const BENCHES: [Bench; 1] = [Bench {
+    name: "verdicts",
+    help: "compare `show` with auditwheel's on real wheels of the index",
+    run: verdicts::run,
+}];
 
 /// Runs the benchmark that the first argument names; it gets the others.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
