@@ -63,7 +63,7 @@ pub fn library_tree(
         arch: facts.arch(),
     };
     let origin = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-    resolver.tree(Arc::new(facts), Place::Root(origin.to_owned()))
+    resolver.tree(Arc::new(facts), Place::Root(origin.to_owned()), &[])
 }
 
 /// A directory: of the installed wheel, or of the root.
@@ -93,12 +93,13 @@ struct Loaded {
 }
 
 impl Resolver<'_> {
-    /// The tree below `top`, which lies in `origin`. Breadth first, as loaders do it: the first library found
+    /// The tree below `top`, which lies in `origin` and loads `included` by itself. Breadth first, as loaders do it: the first library found
     /// under a name is the one for the whole process.
     pub(crate) fn tree(
         &self,
         top: Arc<ElfFacts>,
         origin: Place,
+        included: &[String],
     ) -> Result<LibraryTree, AuditError> {
         let last = self
             .root
@@ -114,7 +115,9 @@ impl Resolver<'_> {
         let mut queue = VecDeque::from([0]);
         while let Some(by) = queue.pop_front() {
             let needed = loaded.get(by).map(|object| object.facts.needed.clone());
-            for name in needed.unwrap_or_default() {
+            let included = if by == 0 { included } else { &[] };
+            let needed = needed.unwrap_or_default().into_iter();
+            for name in needed.chain(included.iter().cloned()) {
                 if tree.contains_key(&name) || excluded.contains(&name) {
                     continue;
                 }

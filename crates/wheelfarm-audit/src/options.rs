@@ -12,6 +12,10 @@ pub struct AuditOptions {
     /// Libraries that the system will have: shell patterns (`*`, `?`, `[..]`) that match the needed name or the
     /// path in the root. They are left out of the graph, and so is what only they need.
     pub exclude: Vec<String>,
+    /// Libraries that the wheel's code loads by itself (`dlopen`), which no object says: names as the code uses them,
+    /// or absolute paths of the root. Every object in site-packages counts as needing them.
+    #[serde(default)]
+    pub include: Vec<String>,
     /// Whether code that needs more than the architecture's baseline (`x86-64-v2` and above) costs the tag.
     pub isa_check: bool,
     /// The musl version of the build environment, if the caller knows it. Otherwise the root's `musl` package,
@@ -23,6 +27,7 @@ impl Default for AuditOptions {
     fn default() -> Self {
         Self {
             exclude: Vec::new(),
+            include: Vec::new(),
             isa_check: true,
             musl: None,
         }

@@ -119,6 +119,9 @@ pub struct ElfObject {
     pub soname: Option<String>,
     /// `DT_NEEDED`, in order.
     pub needed: Vec<String>,
+    /// Libraries that it may load by itself ([`crate::AuditOptions::include`]).
+    #[serde(skip)]
+    pub included: Vec<String>,
     /// `DT_RPATH`, as written.
     pub rpath: Option<String>,
     /// `DT_RUNPATH`, as written.

@@ -16,6 +16,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) path: &'a str,
     pub(crate) facts: &'a ElfFacts,
     pub(crate) tree: &'a LibraryTree,
+    /// What it loads by itself.
+    pub(crate) included: &'a [String],
     /// Whether its libraries count for the tag: it is an extension module, or no other object loads it.
     pub(crate) top: bool,
 }
@@ -29,17 +31,19 @@ pub(crate) struct Judge<'a> {
 }
 
 /// Libraries (needed names) below an object that a policy does not allow and the wheel does not have. What an
-/// allowed library needs is the system's affair.
-pub(crate) fn external(
+/// allowed library needs is the system's affair. A library that was asked for (`included`) counts in any case.
+fn external(
     tree: &LibraryTree,
     needed: &[String],
+    included: &[String],
     policy: &Policy,
     arch: Arch,
 ) -> BTreeSet<String> {
     let foreign = |name: &&String| {
         !is_glibc_loader(name) && !policy.allows_library(name, arch) && tree.contains_key(*name)
     };
-    let mut pending: Vec<&String> = needed.iter().filter(foreign).collect();
+    let asked_for = included.iter().filter(|name| tree.contains_key(*name));
+    let mut pending: Vec<&String> = needed.iter().filter(foreign).chain(asked_for).collect();
     let mut seen = BTreeSet::new();
     while let Some(name) = pending.pop() {
         if seen.insert(name)
@@ -65,7 +69,14 @@ pub(crate) fn external(
 impl ElfObject {
     /// The libraries (needed names) outside the wheel that this object leads to and `policy` does not allow.
     pub fn external(&self, policy: &Policy, arch: Arch) -> BTreeSet<String> {
-        external(&self.libraries, &self.needed, policy, arch)
+        external(&self.libraries, &self.needed, &self.included, policy, arch)
+    }
+}
+
+impl Subject<'_> {
+    /// As [`ElfObject::external`].
+    pub(crate) fn external(&self, policy: &Policy, arch: Arch) -> BTreeSet<String> {
+        external(self.tree, &self.facts.needed, self.included, policy, arch)
     }
 }
 
@@ -90,7 +101,7 @@ impl Judge<'_> {
         // Path in the root -> facts, and the tree it was found in.
         let mut grafted: BTreeMap<&str, (Arc<ElfFacts>, &LibraryTree)> = BTreeMap::new();
         for subject in self.subjects.iter().filter(|subject| subject.top) {
-            for name in external(subject.tree, &subject.facts.needed, policy, self.arch) {
+            for name in subject.external(policy, self.arch) {
                 if let Some(LibraryNode {
                     found: Found::Root(path),
                     ..

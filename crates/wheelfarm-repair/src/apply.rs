@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use wheelfarm_audit::{AuditOptions, LibraryRoot};
-use wheelfarm_elf::{Edits, RpathEdit, edit};
 use wheelfarm_types::{BuildTag, Digest, Target, WheelFilename};
 use wheelfarm_wheel::{Deflated, Wheel, WheelWriter};
 
+use crate::objects::Change;
 use crate::{Graft, MemberEdit, RepairError, RepairPlan, sbom, scripts, tags};
 
 /// A repaired wheel.
@@ -113,18 +112,13 @@ fn grafted(
     root: &LibraryRoot,
     cache: &dyn GraftCache,
 ) -> Result<Deflated, RepairError> {
-    let edits = Edits {
-        soname: Some(graft.name.clone()),
-        replace_needed: graft.renames.clone(),
-        remove_needed: graft.remove_needed.clone(),
-        rpath: match &graft.rpath {
-            Some(path) => RpathEdit::SetRpath(path.clone()),
-            None => RpathEdit::Remove,
-        },
-        ..Edits::default()
-    };
+    let change = Change::of_graft(graft);
     // The crate's version stands for the editor's and the compressor's.
-    let inputs = format!("{}\n{}\n{edits:?}", env!("CARGO_PKG_VERSION"), graft.digest);
+    let inputs = format!(
+        "{}\n{}\n{change:?}",
+        env!("CARGO_PKG_VERSION"),
+        graft.digest
+    );
     let key = Digest::of(inputs);
     if let Some(library) = cache.get(&key) {
         return Ok(library);
@@ -133,7 +127,7 @@ fn grafted(
     if Digest::of(&source) != graft.digest {
         return Err(RepairError::Changed(graft.source.clone()));
     }
-    let library = Deflated::of(edited(&source, &edits, &graft.source)?);
+    let library = Deflated::of(change.apply(&source, &graft.source)?);
     cache.put(&key, &library);
     Ok(library)
 }
@@ -143,16 +137,7 @@ fn patch(change: &MemberEdit, wheel: &Wheel, writer: &mut WheelWriter) -> Result
         return Err(RepairError::Changed(change.member.clone()));
     };
     let file = wheel.follow(entry)?;
-    let edits = Edits {
-        replace_needed: change.renames.clone(),
-        remove_needed: change.remove_needed.clone(),
-        rpath: match &change.rpath {
-            Some(path) => RpathEdit::SetRpath(path.clone()),
-            None => RpathEdit::Keep,
-        },
-        ..Edits::default()
-    };
-    let bytes = edited(&wheel.read(&file.name)?, &edits, &change.member)?;
+    let bytes = Change::of_member(change).apply(&wheel.read(&file.name)?, &change.member)?;
     match &change.moved_to {
         Some(place) => {
             writer.insert(&change.member, scripts::starter(place), true)?;
@@ -161,15 +146,6 @@ fn patch(change: &MemberEdit, wheel: &Wheel, writer: &mut WheelWriter) -> Result
         None => writer.insert(&change.member, bytes, file.executable)?,
     }
     Ok(())
-}
-
-fn edited(bytes: &[u8], edits: &Edits, file: &str) -> Result<Bytes, RepairError> {
-    edit(bytes, edits)
-        .map(Bytes::from)
-        .map_err(|error| RepairError::Edit {
-            file: file.to_owned(),
-            error,
-        })
 }
 
 impl fmt::Debug for RepairedWheel {

@@ -1,7 +1,7 @@
 //! Why a wheel could not be repaired.
 
 use wheelfarm_audit::{AuditError, Finding, Obstacle};
-use wheelfarm_elf::EditError;
+use wheelfarm_elf::{EditError, StripError};
 use wheelfarm_types::{FilenameError, Target};
 use wheelfarm_wheel::WheelError;
 
@@ -85,6 +85,22 @@ pub enum RepairError {
         file: String,
         /// Why.
         error: EditError,
+    },
+    /// An object cannot be stripped.
+    #[error("{file} cannot be stripped: {error}")]
+    Strip {
+        /// The object.
+        file: String,
+        /// Why.
+        error: StripError,
+    },
+    /// A library that was to be included cannot be.
+    #[error("`{name}` cannot be included: {reason}")]
+    Include {
+        /// The library, as it was asked for.
+        name: String,
+        /// Why.
+        reason: &'static str,
     },
     /// The SBOM cannot be written: a bug.
     #[error("the SBOM cannot be written: {0}")]

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wheelfarm_audit::{ElfObject, Found, LibraryRoot, Policy, stays_in_wheel};
+use wheelfarm_audit::{
+    AuditReport, ElfObject, Found, LibcFamily, LibraryRoot, Policy, stays_in_wheel,
+};
 use wheelfarm_types::{Arch, Digest};
 use wheelfarm_wheel::{Scheme, Wheel};
 
+use crate::included::Included;
 use crate::naming::{file_name, grafted, origin, relative};
+use crate::objects::has_symbols;
 use crate::scripts;
 use crate::{Graft, MemberEdit, RepairError};
 
@@ -21,6 +25,7 @@ pub(crate) struct Grafting<'a> {
     /// two objects may find different libraries of one name.
     grafts: BTreeMap<String, Graft>,
     edits: BTreeMap<String, MemberEdit>,
+    included: Included,
 }
 
 impl<'a> Grafting<'a> {
@@ -39,7 +44,37 @@ impl<'a> Grafting<'a> {
             lib_sdir,
             grafts: BTreeMap::new(),
             edits: BTreeMap::new(),
+            included: Included::default(),
         }
+    }
+
+    /// Takes in what the wheel's code loads by itself; before any object is added.
+    pub(crate) fn include(
+        &mut self,
+        report: &AuditReport,
+        asked_for: &[String],
+    ) -> Result<(), RepairError> {
+        self.included = Included::find(report, asked_for, self.root)?;
+        let libraries = self.site();
+        for (asked_for, name) in self.included.names() {
+            let member = format!("{}/{name}", libraries.archive);
+            if self.wheel.entry(&member).is_some() {
+                return Err(RepairError::Include {
+                    name: asked_for.to_owned(),
+                    reason: "the wheel has another file of that name, which its code does not find",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that [`wheelfarm_audit::AuditOptions::include`] has for the repaired wheel.
+    pub(crate) fn included_names(&self, asked_for: &[String]) -> Vec<String> {
+        let name = |asked_for: &String| match self.included.name_of(asked_for) {
+            Some(name) => name.to_owned(),
+            None => asked_for.clone(),
+        };
+        asked_for.iter().map(name).collect()
     }
 
     /// Takes an object of the wheel in.
@@ -91,10 +126,12 @@ impl<'a> Grafting<'a> {
                 .insert(format!("{}/{}", libraries.archive, graft.name));
             for needed in &node.needed {
                 if let Some(name) = renames.get(needed) {
-                    graft
-                        .renames
-                        .entry(needed.clone())
-                        .or_insert_with(|| name.clone());
+                    if needed != name {
+                        graft
+                            .renames
+                            .entry(needed.clone())
+                            .or_insert_with(|| name.clone());
+                    }
                     graft.rpath = Some("$ORIGIN".to_owned());
                 } else if libpython.contains(needed) {
                     graft.remove_needed.insert(needed.clone());
@@ -108,6 +145,7 @@ impl<'a> Grafting<'a> {
                 .needed
                 .iter()
                 .filter_map(|name| Some((name.clone(), renames.get(name)?.clone())))
+                .filter(|(old, new)| old != new)
                 .collect(),
             remove_needed: object
                 .needed
@@ -115,10 +153,59 @@ impl<'a> Grafting<'a> {
                 .filter(|name| libpython.contains(name))
                 .cloned()
                 .collect(),
+            add_needed: self.loaded_early(object, &renames),
+            strip: false,
             rpath: (!renames.is_empty())
                 .then(|| self.rpath(object, moved_to.as_deref(), &libraries)),
         };
         self.edits.insert(object.path.clone(), edit);
+        Ok(())
+    }
+
+    /// Included libraries that `object` has to be linked to. musl searches for what is loaded by name in the path of
+    /// the program, not in that of the caller: there, a library has to be loaded before it is asked for.
+    fn loaded_early(&self, object: &ElfObject, renames: &BTreeMap<&String, String>) -> Vec<String> {
+        let family = LibcFamily::of(self.policy.libc);
+        if family != LibcFamily::Musl
+            || (object.extension.is_none() && self.included.has_extensions)
+        {
+            return Vec::new();
+        }
+        let included = object.included.iter();
+        let names = included.filter_map(|name| renames.get(name));
+        names
+            .filter(|name| !object.needed.contains(name))
+            .cloned()
+            .collect()
+    }
+
+    /// Has everything stripped that has something to lose. What cannot be stripped goes into `unstripped`.
+    pub(crate) fn strip(
+        &mut self,
+        report: &AuditReport,
+        unstripped: &mut BTreeMap<String, String>,
+    ) -> Result<(), RepairError> {
+        let mut wanted = |file: &str, bytes: &[u8]| match has_symbols(bytes) {
+            Ok(has_symbols) => has_symbols,
+            Err(error) => {
+                unstripped.insert(file.to_owned(), error.to_string());
+                false
+            }
+        };
+        for (path, graft) in &mut self.grafts {
+            graft.strip = wanted(path, &self.root.read(path)?);
+        }
+        for object in report.objects.iter().filter(|object| object.considered) {
+            let Some(entry) = self.wheel.entry(&object.path) else {
+                continue;
+            };
+            let file = self.wheel.follow(entry)?;
+            if wanted(&object.path, &self.wheel.read(&file.name)?) {
+                let edit = self.edits.entry(object.path.clone());
+                edit.or_insert_with(|| MemberEdit::nothing(&object.path))
+                    .strip = true;
+            }
+        }
         Ok(())
     }
 
@@ -137,7 +224,10 @@ impl<'a> Grafting<'a> {
             return Ok(graft.name.clone());
         }
         let digest = Digest::of(self.root.read(path)?);
-        let name = grafted(file_name(path), &digest);
+        let name = match self.included.own_name(path) {
+            Some(name) => name.to_owned(),
+            None => grafted(file_name(path), &digest),
+        };
         let graft = Graft {
             source: path.to_owned(),
             digest,
@@ -147,19 +237,26 @@ impl<'a> Grafting<'a> {
             owner: self.root.owner(path),
             renames: BTreeMap::new(),
             remove_needed: BTreeSet::new(),
-            rpath: None,
+            // What loads others by itself has to find them.
+            rpath: (!self.included.is_empty()).then(|| "$ORIGIN".to_owned()),
+            strip: false,
         };
         self.grafts.insert(path.to_owned(), graft);
         Ok(name)
     }
 
+    /// Where the libraries of objects in site-packages go.
+    fn site(&self) -> Libraries {
+        let directory = format!("{}{}", self.wheel.filename().name, self.lib_sdir);
+        Libraries {
+            archive: directory.clone(),
+            installed: directory,
+        }
+    }
+
     /// Where the libraries of an object go, and where the object itself does if it cannot stay.
     fn place(&self, object: &ElfObject) -> Result<(Option<String>, Libraries), RepairError> {
-        let directory = format!("{}{}", self.wheel.filename().name, self.lib_sdir);
-        let site = Libraries {
-            archive: directory.clone(),
-            installed: directory.clone(),
-        };
+        let site = self.site();
         match self.wheel.installed(&object.path).scheme {
             Scheme::Site => Ok((None, site)),
             Scheme::Scripts => {
@@ -171,8 +268,8 @@ impl<'a> Grafting<'a> {
             Scheme::Data => Ok((
                 None,
                 Libraries {
-                    archive: format!("{}/data/lib/{directory}", self.wheel.data_dir()),
-                    installed: format!("lib/{directory}"),
+                    archive: format!("{}/data/lib/{}", self.wheel.data_dir(), site.archive),
+                    installed: format!("lib/{}", site.installed),
                 },
             )),
             Scheme::Headers => Err(RepairError::Place {

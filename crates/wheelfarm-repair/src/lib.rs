@@ -9,7 +9,9 @@
 mod apply;
 mod error;
 mod grafting;
+mod included;
 mod naming;
+mod objects;
 mod options;
 mod plan;
 mod sbom;
@@ -23,6 +25,8 @@ pub use options::RepairOptions;
 pub use plan::{Graft, MemberEdit, RepairPlan, plan};
 pub use verify::verify;
 
+#[cfg(test)]
+mod option_tests;
 #[cfg(test)]
 #[path = "../../wheelfarm-audit/src/testing.rs"]
 mod testing;

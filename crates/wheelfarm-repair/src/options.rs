@@ -17,6 +17,8 @@ pub struct RepairOptions {
     pub only_plat: bool,
     /// Whether the file name and `WHEEL` get new platform tags.
     pub update_tags: bool,
+    /// Whether grafted libraries and all objects of the wheel lose their symbol tables and debug information.
+    pub strip: bool,
     /// The options that the report was made with; the repaired wheel is verified with them.
     pub audit: AuditOptions,
 }
@@ -29,6 +31,7 @@ impl Default for RepairOptions {
             lib_sdir: ".libs".to_owned(),
             only_plat: false,
             update_tags: true,
+            strip: false,
             audit: AuditOptions::default(),
         }
     }

@@ -29,6 +29,9 @@ pub struct RepairPlan {
     pub grafts: Vec<Graft>,
     /// Objects of the wheel to patch, by path.
     pub edits: Vec<MemberEdit>,
+    /// Objects that were to be stripped and cannot be, with the reason: they keep what they have.
+    #[serde(default)]
+    pub unstripped: BTreeMap<String, String>,
     /// The options of the audit: exclusions hold for the repaired wheel too.
     pub audit: AuditOptions,
 }
@@ -54,6 +57,9 @@ pub struct Graft {
     pub remove_needed: BTreeSet<String>,
     /// Its new RPATH; none: it gets none, and loses the one it has.
     pub rpath: Option<String>,
+    /// Whether it is stripped.
+    #[serde(default)]
+    pub strip: bool,
 }
 
 /// A change of an ELF object of the wheel.
@@ -68,8 +74,45 @@ pub struct MemberEdit {
     pub renames: BTreeMap<String, String>,
     /// Needed names to drop.
     pub remove_needed: BTreeSet<String>,
+    /// Needed names to add: libraries that are loaded by name, where the loader does not search for them.
+    #[serde(default)]
+    pub add_needed: Vec<String>,
     /// Its new RPATH; none: it keeps what it has.
     pub rpath: Option<String>,
+    /// Whether it is stripped.
+    #[serde(default)]
+    pub strip: bool,
+}
+
+impl RepairPlan {
+    /// Whether the plan edits ELF objects, beyond stripping them.
+    pub fn edits_elf(&self) -> bool {
+        // A grafted library always gets a name and a path of its own.
+        let edits = |edit: &MemberEdit| MemberEdit {
+            strip: false,
+            ..edit.clone()
+        };
+        !self.grafts.is_empty()
+            || self
+                .edits
+                .iter()
+                .any(|edit| edits(edit) != MemberEdit::nothing(&edit.member))
+    }
+}
+
+impl MemberEdit {
+    /// An edit that changes nothing of `member`.
+    pub(crate) fn nothing(member: &str) -> Self {
+        Self {
+            member: member.to_owned(),
+            moved_to: None,
+            renames: BTreeMap::new(),
+            remove_needed: BTreeSet::new(),
+            add_needed: Vec::new(),
+            rpath: None,
+            strip: false,
+        }
+    }
 }
 
 /// Plans a repair.
@@ -108,9 +151,16 @@ pub fn plan(
         .ok_or_else(|| RepairError::NoElf(name()))?;
 
     let mut grafting = Grafting::new(wheel, root, policy, arch, &options.lib_sdir);
+    grafting.include(report, &options.audit.include)?;
     for object in report.objects.iter().filter(|object| object.considered) {
         grafting.add(object)?;
     }
+    let mut unstripped = BTreeMap::new();
+    if options.strip {
+        grafting.strip(report, &mut unstripped)?;
+    }
+    let mut audit = options.audit.clone();
+    audit.include = grafting.included_names(&audit.include);
     let (grafts, edits) = grafting.finish();
 
     let platforms = if options.update_tags {
@@ -133,7 +183,8 @@ pub fn plan(
         update_tags: options.update_tags,
         grafts,
         edits,
-        audit: options.audit.clone(),
+        unstripped,
+        audit,
     })
 }
 

@@ -22,7 +22,7 @@ use crate::printer::Printer;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let printer = Printer::new(cli.global.quiet);
+    let printer = Printer::new(cli.global.quiet, cli.global.verbose > 0);
     // The default hook has said where; the code tells scripts that it was no fault of theirs.
     std::panic::catch_unwind(|| start(cli, printer)).unwrap_or_else(|_| {
         printer.error("this is a bug in wheelfarm", None);

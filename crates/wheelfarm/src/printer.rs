@@ -10,11 +10,12 @@ use crate::exit::Failure;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printer {
     quiet: bool,
+    verbose: bool,
 }
 
 impl Printer {
-    pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet }
+    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
+        Self { quiet, verbose }
     }
 
     pub(crate) fn is_quiet(self) -> bool {
@@ -31,6 +32,13 @@ impl Printer {
     pub(crate) fn note(self, line: impl std::fmt::Display) {
         if !self.quiet {
             self.always(line);
+        }
+    }
+
+    /// A line for people who want to know everything.
+    pub(crate) fn detail(self, line: impl std::fmt::Display) {
+        if self.verbose {
+            self.note(line);
         }
     }
 

@@ -7,10 +7,10 @@ mod scan;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wheelfarm_types::{Arch, Libc, Target};
-use wheelfarm_wheel::Wheel;
+use wheelfarm_wheel::{Scheme, Wheel};
 
 use crate::graph::{Members, Place, Resolver};
-use crate::verdict::{Judge, Subject, external};
+use crate::verdict::{Judge, Subject};
 use crate::{
     AuditError, AuditOptions, AuditReport, ElfFacts, ElfObject, ExtensionModule, ExternalLibrary,
     Finding, Found, LibcFamily, LibraryRoot, LibraryTree, Policies, Policy, Verdict,
@@ -73,7 +73,8 @@ pub fn audit(
             }
             let installed = wheel.installed(&object.path);
             let origin = Place::Wheel(installed.scheme, installed.parent().to_owned());
-            resolver.tree(object.facts.clone(), origin)
+            let included = included(wheel, object, options);
+            resolver.tree(object.facts.clone(), origin, included)
         })
         .collect::<Result<Vec<_>, AuditError>>()?;
     complete(&scanned, &mut trees);
@@ -91,6 +92,7 @@ pub fn audit(
             path: &object.path,
             facts: &object.facts,
             tree,
+            included: included(wheel, object, options),
             top: object.module().is_some() || !needed.contains(&object.file_name().to_owned()),
         })
         .collect();
@@ -148,7 +150,11 @@ pub fn audit(
                 let path = object.path.clone();
                 extensions.insert(ExtensionModule { name, path });
             }
-            report_on(object, tree, extension, considered(&object))
+            let mut report = report_on(object, tree, extension, considered(&object));
+            if report.considered {
+                report.included = included(wheel, object, options).to_vec();
+            }
+            report
         })
         .collect();
     Ok(AuditReport {
@@ -163,6 +169,14 @@ pub fn audit(
         extensions: extensions.into_iter().collect(),
         findings,
     })
+}
+
+/// What an object may load by itself. Only from site-packages is there a fixed way to the libraries of the wheel.
+fn included<'o>(wheel: &Wheel, object: &Scanned, options: &'o AuditOptions) -> &'o [String] {
+    match wheel.installed(&object.path).scheme {
+        Scheme::Site => &options.include,
+        _ => &[],
+    }
 }
 
 /// A library that another object of the wheel has loaded finds its own needs where that object found them, even
@@ -260,7 +274,7 @@ fn externals(
 ) -> Result<Vec<ExternalLibrary>, AuditError> {
     let mut libraries: BTreeMap<String, ExternalLibrary> = BTreeMap::new();
     for subject in subjects {
-        for soname in external(subject.tree, &subject.facts.needed, policy, arch) {
+        for soname in subject.external(policy, arch) {
             let found = subject.tree.get(&soname).map(|node| &node.found);
             let path = match found {
                 Some(Found::Root(path)) => Some(path.clone()),
@@ -314,6 +328,7 @@ fn report_on(
         executable: facts.executable,
         soname: facts.soname.clone(),
         needed: facts.needed.clone(),
+        included: Vec::new(),
         rpath: facts.rpath.clone(),
         runpath: facts.runpath.clone(),
         interpreter: facts.interpreter.clone(),

@@ -52,14 +52,9 @@ pub(crate) struct RepairArgs {
     /// The wheels
     #[arg(required = true, value_name = "WHEEL")]
     pub(crate) wheels: Vec<PathBuf>,
-    /// Platform the wheels must run on, or `auto`: the best each can have
-    #[arg(
-        long,
-        value_name = "PLATFORM",
-        env = "AUDITWHEEL_PLAT",
-        default_value = "auto"
-    )]
-    pub(crate) plat: String,
+    /// Platform the wheels must run on, or `auto`: the best each can have [env: `AUDITWHEEL_PLAT`] [default: auto]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) plat: Option<String>,
     /// What is appended to the project's name for the directory of grafted libraries
     #[arg(short = 'L', long, value_name = "SUFFIX", default_value = ".libs")]
     pub(crate) lib_sdir: String,
@@ -72,14 +67,21 @@ pub(crate) struct RepairArgs {
     /// Do not add a better tag than `--plat` asks for
     #[arg(long)]
     pub(crate) only_plat: bool,
+    /// Strip grafted libraries and the wheels' own: no symbol tables, no debug information
+    #[arg(long)]
+    pub(crate) strip: bool,
+    /// Graft a library that the wheels' code loads by name (`dlopen`): its name, or its path in the root
+    #[arg(long, value_name = "SONAME")]
+    pub(crate) include: Vec<String>,
+    /// `none` refuses wheels with ELF files to edit; all others are the built-in editor [env: `AUDITWHEEL_PATCHER`]
+    #[arg(long, value_name = "PATCHER")]
+    pub(crate) patcher: Option<String>,
     /// How many wheels are repaired at a time [default: one per processor core]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<std::num::NonZeroUsize>,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
-    // These two are auditwheel's and known, so that the error can say what they are.
-    #[arg(long, hide = true)]
-    pub(crate) strip: bool,
+    // It is auditwheel's and known, so that the error can say what it is.
     #[arg(short = 'z', long, hide = true, value_name = "LEVEL")]
     pub(crate) zip_compression_level: Option<String>,
 }

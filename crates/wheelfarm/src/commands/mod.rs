@@ -8,6 +8,7 @@ pub(crate) mod lddtree;
 mod opened;
 pub(crate) mod patch;
 pub(crate) mod repair;
+mod repair_settings;
 mod requirement_files;
 pub(crate) mod show;
 mod show_json;

@@ -6,13 +6,13 @@ use std::thread;
 
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
-use wheelfarm_audit::{LibraryRoot, audit};
+use wheelfarm_audit::{AuditOptions, LibraryRoot, audit};
 use wheelfarm_coordinator::write_atomic;
 use wheelfarm_repair::{RepairError, RepairOptions, RepairPlan, apply_with, plan, verify};
-use wheelfarm_types::{Arch, Target};
 use wheelfarm_wheel::{Wheel, WheelError};
 
 use super::graft_cache::Grafts;
+use super::repair_settings::Settings;
 use super::{opened, show_json};
 use crate::cli::inspect::RepairArgs;
 use crate::cli::{Format, GlobalArgs};
@@ -31,12 +31,20 @@ pub(crate) fn run(
     args: &RepairArgs,
     printer: Printer,
 ) -> Result<Exit, Failure> {
-    check(args)?;
+    let settings = Settings::of(args)?;
+    if args.zip_compression_level.is_some() {
+        return Err(Failure::usage(
+            "`-z/--zip-compression-level` is an option of auditwheel that wheelfarm does not have yet",
+        )
+        .with_hint(Some(
+            "leave it out: wheels are repaired without it".to_owned(),
+        )));
+    }
     let root = opened::library_root(&args.audit.libraries)?;
     fs_err::create_dir_all(&args.wheel_dir).map_err(|e| Failure::machine(e.to_string()))?;
     let grafts = Grafts::default();
     let outcomes = each(&args.wheels, args.jobs, |wheel| {
-        let outcome = repair(wheel, args, &root, &grafts);
+        let outcome = repair(wheel, args, &settings, &root, &grafts);
         tell(wheel, &outcome, printer);
         outcome
     });
@@ -54,46 +62,6 @@ pub(crate) fn run(
         .map(|failure| failure.exit)
         .max_by_key(|exit| *exit as u8);
     Ok(exit.unwrap_or(Exit::Ok))
-}
-
-/// Refuses what is not done yet, and what no wheel can be given.
-fn check(args: &RepairArgs) -> Result<(), Failure> {
-    let refused = if args.strip {
-        "--strip"
-    } else if args.zip_compression_level.is_some() {
-        "-z/--zip-compression-level"
-    } else {
-        if !is_auto(&args.plat) {
-            // Completed by some architecture: each wheel has its own.
-            target(&args.plat, Some(Arch::X86_64))?;
-        }
-        return Ok(());
-    };
-    Err(Failure::usage(format!(
-        "`{refused}` is an option of auditwheel that wheelfarm does not have yet"
-    ))
-    .with_hint(Some(
-        "leave it out: wheels are repaired without it".to_owned(),
-    )))
-}
-
-fn is_auto(plat: &str) -> bool {
-    plat.is_empty() || plat == "auto"
-}
-
-/// The target that `--plat` means for a wheel of an architecture; the text may name its own.
-fn target(plat: &str, arch: Option<Arch>) -> Result<Target, Failure> {
-    plat.parse::<Target>()
-        .or_else(|error| {
-            let completed = arch.map(|arch| format!("{plat}_{arch}").parse());
-            completed.unwrap_or(Err(error))
-        })
-        .map_err(|_| {
-            Failure::usage(format!("--plat: `{plat}` is not a platform")).with_hint(Some(
-                "write `auto`, `manylinux_2_28_x86_64`, `manylinux2014` or `musllinux_1_2`"
-                    .to_owned(),
-            ))
-        })
 }
 
 /// Calls `one` for every wheel, several at a time; results in the order of the wheels.
@@ -132,11 +100,15 @@ fn each<T: Send>(
 fn repair(
     path: &Path,
     args: &RepairArgs,
+    settings: &Settings,
     root: &LibraryRoot,
     grafts: &Grafts,
 ) -> Result<Repaired, Failure> {
     let wheel = opened::wheel(path)?;
-    let audit_options = opened::audit_options(&args.audit);
+    let audit_options = AuditOptions {
+        include: args.include.clone(),
+        ..opened::audit_options(&args.audit)
+    };
     let report = audit(&wheel, root, &audit_options)?;
     if report.verdicts.is_empty() {
         if wheel.filename().is_pure() && args.audit.allow_pure_python_wheel {
@@ -148,14 +120,12 @@ fn repair(
         )));
     }
     let options = RepairOptions {
-        target: match args.plat.as_str() {
-            plat if is_auto(plat) => None,
-            plat => Some(target(plat, report.arch)?),
-        },
+        target: settings.target(report.arch)?,
         build_tag: None,
         lib_sdir: args.lib_sdir.clone(),
         only_plat: args.only_plat,
         update_tags: !args.no_update_tags,
+        strip: args.strip,
         audit: audit_options,
     };
     let plan = plan(&wheel, &report, root, &options)?;
@@ -163,9 +133,29 @@ fn repair(
     if is_done(&wheel, &plan)? {
         return write(args, &name, wheel.bytes(), None);
     }
+    if !settings.edit && plan.edits_elf() {
+        return Err(refused(&plan));
+    }
     let repaired = apply_with(&plan, &wheel, root, &grafts.for_wheel())?;
     verify(&repaired)?;
     write(args, &name, &repaired.bytes, Some(plan))
+}
+
+/// What `--patcher none` says to a plan that edits.
+fn refused(plan: &RepairPlan) -> Failure {
+    let grafts = plan.grafts.iter().map(|graft| &graft.source);
+    let files: Vec<_> = plan
+        .edits
+        .iter()
+        .map(|edit| &edit.member)
+        .chain(grafts)
+        .collect();
+    let files: Vec<_> = files.into_iter().map(String::as_str).collect();
+    Failure::finding(format!(
+        "{}: without a patcher, these cannot be edited: {}",
+        plan.source,
+        files.join(", ")
+    ))
 }
 
 /// Whether the wheel is already what the plan makes of it: such a wheel keeps its bytes.
@@ -217,8 +207,44 @@ fn tell(wheel: &Path, outcome: &Result<Repaired, Failure>, printer: Printer) {
                 "{name}: {}, {grafted}",
                 plan.platforms.join(".").green()
             ));
+            for line in details(plan) {
+                printer.detail(format_args!("{name}: {line}"));
+            }
+            for (file, reason) in &plan.unstripped {
+                printer.note(format_args!("{name}: {file} is not stripped: {reason}"));
+            }
         }
     }
+}
+
+/// What the plan does to every single file.
+fn details(plan: &RepairPlan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for graft in &plan.grafts {
+        let owner = graft.owner.as_ref();
+        let owner = owner.map(|owner| format!(" of {} {}", owner.name, owner.version));
+        let members: Vec<_> = graft.members.iter().map(String::as_str).collect();
+        lines.push(format!(
+            "{}{} becomes {}",
+            graft.source,
+            owner.unwrap_or_default(),
+            members.join(", ")
+        ));
+    }
+    for edit in &plan.edits {
+        let mut changes = Vec::new();
+        changes.extend(edit.strip.then(|| "stripped".to_owned()));
+        changes.extend(edit.moved_to.iter().map(|to| format!("moved to {to}")));
+        let renames = edit.renames.iter();
+        changes.extend(renames.map(|(old, new)| format!("needs {new} for {old}")));
+        let removed = edit.remove_needed.iter();
+        changes.extend(removed.map(|name| format!("no longer needs {name}")));
+        let added = edit.add_needed.iter();
+        changes.extend(added.map(|name| format!("needs {name}")));
+        changes.extend(edit.rpath.iter().map(|path| format!("RPATH {path}")));
+        lines.push(format!("{}: {}", edit.member, changes.join(", ")));
+    }
+    lines
 }
 
 fn as_json((wheel, outcome): (&PathBuf, &Result<Repaired, Failure>)) -> Value {
@@ -240,6 +266,9 @@ impl From<RepairError> for Failure {
             RepairError::MissingLibrary { .. } => Some(
                 "install the package that has it, name its directory with `--ldpaths`, or `--exclude` it if the systems it runs on have it",
             ),
+            RepairError::Include { .. } => Some(
+                "install the package that has it, name its directory with `--ldpaths`, or give its path",
+            ),
             RepairError::NotEarned { .. } => {
                 Some("`wheelfarm show --why <tag>` names all obstacles and the ways out")
             }
@@ -248,9 +277,9 @@ impl From<RepairError> for Failure {
         let failure = match error {
             RepairError::Wheel(error) => error.into(),
             RepairError::Audit(error) => error.into(),
-            RepairError::LibSdir(_) | RepairError::OtherPlatform { .. } => {
-                Self::usage(error.to_string())
-            }
+            RepairError::LibSdir(_)
+            | RepairError::OtherPlatform { .. }
+            | RepairError::Include { .. } => Self::usage(error.to_string()),
             error => Self::finding(error.to_string()),
         };
         failure.with_hint(hint.map(str::to_owned))
@@ -260,21 +289,6 @@ impl From<RepairError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn platforms_may_lack_their_architecture() {
-        let arch = Some(Arch::Aarch64);
-        for (plat, expected) in [
-            ("manylinux2014", "manylinux_2_17_aarch64"),
-            ("musllinux_1_2", "musllinux_1_2_aarch64"),
-            ("manylinux_2_28_x86_64", "manylinux_2_28_x86_64"),
-        ] {
-            assert_eq!(target(plat, arch).unwrap().to_string(), expected);
-        }
-        for bad in ["linux_x86_64", "manylinux", "win_amd64"] {
-            assert_eq!(target(bad, arch).unwrap_err().exit, Exit::Usage, "{bad}");
-        }
-    }
 
     #[test]
     fn results_keep_the_order_of_the_wheels() {

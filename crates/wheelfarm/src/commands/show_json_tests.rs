@@ -59,6 +59,7 @@ fn report() -> AuditReport {
             libpython: false,
         }],
         objects: vec![ElfObject {
+            included: Vec::new(),
             path,
             arch: Some(wheelfarm_types::Arch::X86_64),
             considered: true,
