@@ -23,6 +23,8 @@ pub struct Recipe {
     pub build_requires: Vec<Requirement>,
     /// Libraries never to vendor: sonames, with `*` and `?`.
     pub exclude: Vec<String>,
+    /// Libraries to vendor although no object is linked to them, as the code that loads them names them.
+    pub include: Vec<String>,
     /// A command that proves the wheel in a bare runtime.
     pub test: Option<String>,
     /// Processor cores of the build.
@@ -76,6 +78,7 @@ pub struct RecipeOverride {
     pub config_settings: Option<BTreeMap<String, ConfigValue>>,
     pub build_requires: Option<Vec<Requirement>>,
     pub exclude: Option<Vec<String>>,
+    pub include: Option<Vec<String>>,
     pub test: Option<String>,
     pub cores: Option<f64>,
     pub memory: Option<u64>,
@@ -95,6 +98,7 @@ impl RecipeOverride {
         set(&mut recipe.config_settings, self.config_settings);
         set(&mut recipe.build_requires, self.build_requires);
         set(&mut recipe.exclude, self.exclude);
+        set(&mut recipe.include, self.include);
         recipe.test = self.test.or(recipe.test.take());
         recipe.cores = self.cores.or(recipe.cores);
         recipe.memory = self.memory.or(recipe.memory);
@@ -139,6 +143,11 @@ mod tests {
         assert_eq!(recipe.packages(PackageManager::Apt), [""; 0]);
         assert_eq!(recipe.packages(PackageManager::Apk), ["yaml-dev"]);
         assert!(recipe.test.is_some());
+        assert_eq!(recipe.include, [""; 0]);
+        let user = toml::from_str("[pyyaml]\ninclude = [\"libyaml-0.so.2\"]").unwrap();
+        recipes.overlay(user);
+        let recipe = recipes.get(&"pyyaml".parse().unwrap());
+        assert_eq!(recipe.include, ["libyaml-0.so.2"]);
         assert!(toml::from_str::<RecipeOverride>("sytem.apt = []").is_err());
     }
 }

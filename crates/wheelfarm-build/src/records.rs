@@ -101,6 +101,10 @@ pub struct WheelInputs {
     pub libraries: Digest,
     /// Libraries never to vendor.
     pub exclude: Vec<String>,
+    /// Libraries to vendor although no object is linked to them. Left out where there are none, as before there
+    /// was the choice: such keys keep their value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
     /// The first number of the build tag; none leaves the tag out.
     pub build_tag: Option<u32>,
 }
@@ -196,4 +200,37 @@ pub struct Proof {
     pub noted: BTreeMap<String, String>,
     /// Modules and tests that failed.
     pub failed: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_included_is_part_of_the_key() {
+        let none = WheelInputs {
+            schema: REPAIR_SCHEMA,
+            tool: "wheelfarm".to_owned(),
+            raw_filename: "x-1-cp311-cp311-linux_x86_64.whl".parse().unwrap(),
+            raw: Digest::of("raw"),
+            raw_key: Digest::of("key"),
+            target: "manylinux_2_28_x86_64".parse().unwrap(),
+            libraries: Digest::of("root"),
+            exclude: Vec::new(),
+            include: Vec::new(),
+            build_tag: None,
+        };
+        let some = WheelInputs {
+            include: vec!["libx.so.1".to_owned()],
+            ..none.clone()
+        };
+        assert_ne!(
+            crate::key::canonical_digest(&none),
+            crate::key::canonical_digest(&some)
+        );
+        // Keys from before there was the choice still hold.
+        let text = serde_json::to_string(&none).unwrap();
+        assert!(!text.contains("include"));
+        assert_eq!(serde_json::from_str::<WheelInputs>(&text).unwrap(), none);
+    }
 }

@@ -42,6 +42,7 @@ pub(super) async fn repaired_wheel(
         target: job.cell.target,
         libraries: environment.root,
         exclude: recipe.exclude.clone(),
+        include: recipe.include.clone(),
         build_tag: context.build_tag.then_some(environment.generation),
     };
     let key = crate::key::canonical_digest(&inputs);
@@ -130,6 +131,7 @@ fn repair(
     let root = LibraryRoot::open(root).map_err(|error| failed(RepairError::from(error)))?;
     let audit_options = AuditOptions {
         exclude: inputs.exclude.clone(),
+        include: inputs.include.clone(),
         ..AuditOptions::default()
     };
     let report =
@@ -250,8 +252,15 @@ fn too_new(
 
 fn failed(error: impl Into<RepairError>) -> JobError {
     let error = error.into();
-    let hint = matches!(error, RepairError::MissingLibrary { .. }).then(|| {
-        "if the library belongs to the system it runs on, add it to `exclude` of the package in wheelfarm.toml".to_owned()
-    });
+    let hint = match error {
+        RepairError::MissingLibrary { .. } => Some(
+            "if the library belongs to the system it runs on, add it to `exclude` of the package in wheelfarm.toml",
+        ),
+        RepairError::Include { .. } => Some(
+            "`include` of the package in wheelfarm.toml names libraries of its `system` packages, as the code that loads them does",
+        ),
+        _ => None,
+    };
+    let hint = hint.map(str::to_owned);
     JobError::new(JobErrorKind::Audit, error.to_string()).with_hint(hint)
 }
