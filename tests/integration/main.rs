@@ -15,6 +15,7 @@ mod other_packages;
 mod patch;
 mod patch_support;
 mod places;
+mod repair_options;
 mod requests;
 mod sources;
 mod support;

@@ -100,6 +100,27 @@ impl AuditWheel {
         start(&mut command)?.finish(Duration::from_secs(20 * 60))
     }
 
+    /// `auditwheel repair` with these options; the wheel it made in `out`, which it makes.
+    pub fn repair(
+        &self,
+        wheel: &Path,
+        options: &[&str],
+        libraries: &Path,
+        out: &Path,
+    ) -> Result<PathBuf> {
+        let beside = self.python.parent().unwrap_or(Path::new("."));
+        run(Command::new(&self.python)
+            .args(["-m", "auditwheel", "repair"])
+            .args(options)
+            .arg("--wheel-dir")
+            .arg(out)
+            .arg(wheel)
+            .env("LD_LIBRARY_PATH", libraries)
+            .env("PATH", format!("{}:/usr/bin:/bin", beside.display())))?;
+        let made = fs_err::read_dir(out)?.next();
+        Ok(made.context("auditwheel made nothing")??.path())
+    }
+
     /// Checks that the wheel runs wherever its name says, and needs no library that it does not hold.
     pub fn agrees(&self, wheel: &Path) -> Result<Shown> {
         let shown = self.show(wheel)?;

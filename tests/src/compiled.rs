@@ -38,10 +38,39 @@ pub fn fresh_wheel(directory: &Path, libraries: &Path, name: &str) -> Result<Pat
          void *PyInit__demo(void) { char c; getrandom(&c, near(), 0); return 0; }",
         &[&library.display().to_string()],
     )?;
+    let member = format!("demo/_demo.cpython-311-{}-linux-gnu.so", architecture());
+    wheel_of(directory, name, &member, &object)
+}
+
+/// A wheel of the project `name` in `directory`: its module `demo/_demo.so` loads `libnear.so.1`, which is made in
+/// `libraries`, when its function `load` is called, and returns 42 if that worked.
+pub fn loading_wheel(directory: &Path, libraries: &Path, name: &str) -> Result<PathBuf> {
+    gcc(
+        directory,
+        &libraries.join("libnear.so.1"),
+        "int near(void) { return 42; }",
+        &["-Wl,-soname,libnear.so.1"],
+    )?;
+    let object = directory.join("_demo.so");
+    gcc(
+        directory,
+        &object,
+        "#include <dlfcn.h>
+         int load(void) {
+             void *near = dlopen(\"libnear.so.1\", RTLD_NOW);
+             return near ? ((int (*)(void))dlsym(near, \"near\"))() : -1;
+         }
+         void *PyInit__demo(void) { return 0; }",
+        &["-ldl"],
+    )?;
+    wheel_of(directory, name, "demo/_demo.so", &object)
+}
+
+/// A wheel with one object.
+fn wheel_of(directory: &Path, name: &str, member: &str, object: &Path) -> Result<PathBuf> {
     let arch = architecture();
     let tag = format!("cp311-cp311-linux_{arch}");
     let info = format!("{name}-1.0.dist-info");
-    let member = format!("demo/_demo.cpython-311-{arch}-linux-gnu.so");
     let text = format!("Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: {tag}\n");
     let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n");
     let record = format!("{member},,\n{info}/WHEEL,,\n{info}/METADATA,,\n{info}/RECORD,,\n");
@@ -49,7 +78,7 @@ pub fn fresh_wheel(directory: &Path, libraries: &Path, name: &str) -> Result<Pat
     zip_of(
         &wheel,
         &[
-            (&member, fs_err::read(object)?),
+            (member, fs_err::read(object)?),
             (&format!("{info}/WHEEL"), text.into()),
             (&format!("{info}/METADATA"), metadata.into()),
             (&format!("{info}/RECORD"), record.into()),
