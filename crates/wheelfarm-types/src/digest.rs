@@ -36,6 +36,13 @@ impl Digest {
     }
 }
 
+impl From<[u8; 32]> for Digest {
+    /// The digest with these bytes, computed elsewhere.
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// Computes a [`Digest`] from a stream of chunks.
 #[derive(Default, Clone)]
 pub struct Hasher(Sha256);

@@ -2,30 +2,34 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{Cursor, Read};
+use std::io::{self, Read as _, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use wheelfarm_types::WheelFilename;
+use wheelfarm_types::{Digest, WheelFilename};
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 
 use crate::entries::{bound, broken, entries, find_dist_info};
 use crate::limits::METADATA_LIMIT;
+use crate::packed::{Copied, Place};
+use crate::source::{Reader, Source};
 use crate::{
     Entry, Headers, Limits, Metadata, Record, RecordFinding, WheelError, WheelInfo, WheelProblem,
     names,
 };
 
-/// A wheel whose directory has been checked; members are inflated when they are asked for.
+/// A wheel whose directory has been checked; members are read and inflated when they are asked for.
 ///
-/// Cloning is cheap, and all methods take `&self`: several threads may read one wheel.
-#[derive(Clone)]
+/// All methods take `&self`: several threads may read one wheel.
 pub struct Wheel {
     filename: WheelFilename,
-    bytes: Bytes,
-    zip: ZipArchive<Cursor<Bytes>>,
+    source: Source,
+    zip: ZipArchive<Reader>,
     entries: Vec<Entry>,
+    /// Where each entry's data are, in the order of the entries.
+    places: Vec<Place>,
     by_name: HashMap<String, usize>,
     limits: Limits,
     dist_info: String,
@@ -33,6 +37,8 @@ pub struct Wheel {
 
 impl Wheel {
     /// Opens the wheel at `path`; its name must be a wheel file name.
+    ///
+    /// The file stays open and is read as members are asked for: it is never in memory as a whole.
     pub fn open(path: &Path) -> Result<Self, WheelError> {
         Self::open_with(path, Limits::default())
     }
@@ -46,14 +52,11 @@ impl Wheel {
         let read = || {
             let filename = name.parse()?;
             let file = fs_err::File::open(path)?;
-            bound("the archive", file.metadata()?.len(), limits.archive)?;
-            let mut bytes = Vec::new();
-            // The file may grow between the check and the reading.
-            file.take(limits.archive).read_to_end(&mut bytes)?;
-            Ok((filename, bytes))
+            let length = file.metadata()?.len();
+            Ok((filename, Source::File(Arc::new(file), length)))
         };
-        let (filename, bytes) = read().map_err(|problem: WheelProblem| problem.of(&name))?;
-        Self::from_bytes_with(bytes, filename, limits)
+        let (filename, source) = read().map_err(|problem: WheelProblem| problem.of(&name))?;
+        Self::checked(source, filename, limits)
     }
 
     /// Opens a wheel held in memory.
@@ -70,27 +73,34 @@ impl Wheel {
         filename: WheelFilename,
         limits: Limits,
     ) -> Result<Self, WheelError> {
-        let bytes = bytes.into();
+        Self::checked(Source::Memory(bytes.into()), filename, limits)
+    }
+
+    fn checked(
+        source: Source,
+        filename: WheelFilename,
+        limits: Limits,
+    ) -> Result<Self, WheelError> {
         let checked = || {
-            bound("the archive", bytes.len() as u64, limits.archive)?;
+            bound("the archive", source.len(), limits.archive)?;
             // Anything before the archive is refused: readers disagree about what such a file holds.
             let config = Config {
                 archive_offset: ArchiveOffset::Known(0),
             };
             let mut zip =
-                ZipArchive::with_config(config, Cursor::new(bytes.clone())).map_err(broken)?;
+                ZipArchive::with_config(config, Reader::new(source.clone())).map_err(broken)?;
             bound(
                 "the number of entries",
                 zip.len() as u64,
                 limits.entries as u64,
             )?;
             zip.validate_header_consistency().map_err(broken)?;
-            let entries = entries(&zip, limits)?;
+            let (entries, places) = entries(&mut zip, limits)?;
             names::check_all(entries.iter().map(|entry| entry.name.as_str()))?;
             let dist_info = find_dist_info(&entries, &filename)?;
-            Ok((zip, entries, dist_info))
+            Ok((zip, entries, places, dist_info))
         };
-        let (zip, entries, dist_info) =
+        let (zip, entries, places, dist_info) =
             checked().map_err(|problem: WheelProblem| problem.of(&filename))?;
         let by_name = entries
             .iter()
@@ -99,9 +109,10 @@ impl Wheel {
             .collect();
         Ok(Self {
             filename,
-            bytes,
+            source,
             zip,
             entries,
+            places,
             by_name,
             limits,
             dist_info,
@@ -113,9 +124,14 @@ impl Wheel {
         &self.filename
     }
 
-    /// The archive itself.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    /// Bytes of the archive.
+    pub fn size(&self) -> u64 {
+        self.source.len()
+    }
+
+    /// Writes the archive as it is.
+    pub fn copy_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.source.copy_to(0, self.size(), out)
     }
 
     /// All entries, in the archive's order.
@@ -192,25 +208,28 @@ impl Wheel {
     }
 
     fn read_bounded(&self, name: &str, limit: u64) -> Result<Vec<u8>, WheelError> {
-        let index = self.index(name)?;
-        let size = self.entries.get(index).map_or(0, |entry| entry.size);
-        bound(&format!("`{name}`"), size, limit).map_err(|problem| problem.of(&self.filename))?;
-        let mut zip = self.zip.clone();
-        let member = zip
-            .by_index(index)
-            .map_err(|error| self.damaged(name, &error))?;
-        // The declared size may be a lie in both directions: no allocation by it beyond a modest one,
-        // and no more than one byte above it is inflated.
-        let capacity = usize::try_from(size.min(1 << 24)).unwrap_or_default();
-        let mut content = Vec::with_capacity(capacity);
-        member
-            .take(size.saturating_add(1))
-            .read_to_end(&mut content)
-            .map_err(|error| self.damaged(name, &error))?;
-        if content.len() as u64 != size {
-            return Err(self.damaged(name, &"its size is not the one declared"));
-        }
-        Ok(content)
+        let place = self.place(name)?;
+        bound(&format!("`{name}`"), place.size, limit)
+            .map_err(|problem| problem.of(&self.filename))?;
+        place
+            .unpack(&self.source)
+            .map_err(|reason| self.damaged(name, &reason))
+    }
+
+    /// A member as it stands here, to be copied elsewhere; `digest` is that of its content, if it is known.
+    pub(crate) fn copied(&self, name: &str, digest: Option<Digest>) -> Result<Copied, WheelError> {
+        Ok(Copied {
+            source: self.source.clone(),
+            place: self.place(name)?,
+            digest,
+        })
+    }
+
+    fn place(&self, name: &str) -> Result<Place, WheelError> {
+        let place = self.places.get(self.index(name)?);
+        place
+            .copied()
+            .ok_or_else(|| WheelProblem::Missing(name.to_owned()).of(&self.filename))
     }
 
     fn index(&self, name: &str) -> Result<usize, WheelError> {

@@ -4,7 +4,9 @@
 //! Writing it here, not with a general library, is what makes the bytes ours: no data descriptors, no extra
 //! fields but zip64 where a number does not fit, no time but the format's first.
 
-use crate::Deflated;
+use std::io::{self, Write};
+
+use crate::packed::{Data, Packed};
 
 /// 1980-01-01 00:00:00 in MS-DOS form (4.4.6): time, date.
 const EPOCH: [u16; 2] = [0, 0x0021];
@@ -16,19 +18,29 @@ const VERSION_ZIP64: u16 = 45;
 const UTF8: u16 = 1 << 11;
 const REGULAR_FILE: u32 = 0o100_000;
 
-/// An archive being written.
-#[derive(Default)]
-pub(crate) struct Container {
-    bytes: Vec<u8>,
+/// An archive being written, front to back.
+pub(crate) struct Container<'a> {
+    out: &'a mut dyn Write,
+    /// Bytes written.
+    position: u64,
     directory: Vec<u8>,
     entries: u64,
 }
 
-impl Container {
+impl<'a> Container<'a> {
+    pub(crate) fn new(out: &'a mut dyn Write) -> Self {
+        Self {
+            out,
+            position: 0,
+            directory: Vec::new(),
+            entries: 0,
+        }
+    }
+
     /// Adds a file. The caller has checked the name.
-    pub(crate) fn add(&mut self, name: &str, member: &Deflated, executable: bool) {
-        let offset = self.bytes.len() as u64;
-        let (packed, size) = (member.data.len() as u64, member.size);
+    pub(crate) fn add(&mut self, name: &str, member: &Packed, executable: bool) -> io::Result<()> {
+        let offset = self.position;
+        let (packed, size) = (member.length, member.size);
         // Names are limited to 4096 bytes when they are checked.
         let name_length = u16::try_from(name.len()).unwrap_or(u16::MAX);
 
@@ -67,11 +79,16 @@ impl Container {
         };
         let version = |zip64: bool| if zip64 { VERSION_ZIP64 } else { VERSION };
         // 4.3.7
-        self.bytes.extend(b"PK\x03\x04");
-        common(&mut self.bytes, version(large), &local_extra, sizes);
-        self.bytes.extend(name.as_bytes());
-        self.bytes.extend(&local_extra);
-        self.bytes.extend(&member.data);
+        let mut local = b"PK\x03\x04".to_vec();
+        common(&mut local, version(large), &local_extra, sizes);
+        local.extend(name.as_bytes());
+        local.extend(&local_extra);
+        self.out.write_all(&local)?;
+        match &member.data {
+            Data::Memory(data) => self.out.write_all(data)?,
+            Data::Copied(source, start) => source.copy_to(*start, packed, self.out)?,
+        }
+        self.position += local.len() as u64 + packed;
         // 4.3.12
         let directory = &mut self.directory;
         directory.extend(b"PK\x01\x02");
@@ -92,34 +109,34 @@ impl Container {
         directory.extend(name.as_bytes());
         directory.extend(&central_extra);
         self.entries += 1;
+        Ok(())
     }
 
     /// Ends the archive.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        let start = self.bytes.len() as u64;
+    pub(crate) fn finish(self) -> io::Result<()> {
+        let start = self.position;
         let size = self.directory.len() as u64;
-        self.bytes.append(&mut self.directory);
-        let out = &mut self.bytes;
+        let mut out = self.directory;
         let large = start >= u64::from(u32::MAX)
             || size >= u64::from(u32::MAX)
             || self.entries >= u64::from(u16::MAX);
         if large {
-            let end = out.len() as u64;
+            let end = start + size;
             // 4.3.14
             out.extend(b"PK\x06\x06");
-            put64(out, 44);
-            put16(out, UNIX | VERSION_ZIP64);
-            put16(out, VERSION_ZIP64);
-            put32(out, 0);
-            put32(out, 0);
+            put64(&mut out, 44);
+            put16(&mut out, UNIX | VERSION_ZIP64);
+            put16(&mut out, VERSION_ZIP64);
+            put32(&mut out, 0);
+            put32(&mut out, 0);
             for number in [self.entries, self.entries, size, start] {
-                put64(out, number);
+                put64(&mut out, number);
             }
             // 4.3.15
             out.extend(b"PK\x06\x07");
-            put32(out, 0);
-            put64(out, end);
-            put32(out, 1);
+            put32(&mut out, 0);
+            put64(&mut out, end);
+            put32(&mut out, 1);
         }
         let entries = if large {
             u16::MAX
@@ -129,13 +146,13 @@ impl Container {
         // 4.3.16
         out.extend(b"PK\x05\x06");
         for number in [0, 0, entries, entries] {
-            put16(out, number);
+            put16(&mut out, number);
         }
         let clipped = |number| if large { u32::MAX } else { clip(number) };
-        put32(out, clipped(size));
-        put32(out, clipped(start));
-        put16(out, 0);
-        self.bytes
+        put32(&mut out, clipped(size));
+        put32(&mut out, clipped(start));
+        put16(&mut out, 0);
+        self.out.write_all(&out)
     }
 }
 
@@ -169,13 +186,18 @@ mod tests {
     use std::io::{Cursor, Read as _};
 
     use super::*;
+    use crate::Deflated;
 
     #[test]
     fn another_reader_agrees() {
-        let mut container = Container::default();
-        container.add("a.txt", &Deflated::of(vec![b'x'; 1000]), false);
-        container.add("bin/ü", &Deflated::of(&b"#!"[..]), true);
-        let mut zip = zip::ZipArchive::new(Cursor::new(container.finish())).unwrap();
+        let mut bytes = Vec::new();
+        let mut container = Container::new(&mut bytes);
+        let text = Deflated::of(vec![b'x'; 1000]).into_packed();
+        container.add("a.txt", &text, false).unwrap();
+        let tool = Deflated::of(&b"#!"[..]).into_packed();
+        container.add("bin/ü", &tool, true).unwrap();
+        container.finish().unwrap();
+        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         zip.validate_header_consistency().unwrap();
         assert_eq!(zip.len(), 2);
         let mut content = Vec::new();
@@ -197,12 +219,56 @@ mod tests {
 
     #[test]
     fn more_entries_than_sixteen_bits_count() {
-        let mut container = Container::default();
-        let empty = Deflated::of(&b""[..]);
+        let mut bytes = Vec::new();
+        let mut container = Container::new(&mut bytes);
+        let empty = Deflated::of(&b""[..]).into_packed();
         for number in 0..70_000 {
-            container.add(&number.to_string(), &empty, false);
+            container.add(&number.to_string(), &empty, false).unwrap();
         }
-        let zip = zip::ZipArchive::new(Cursor::new(container.finish())).unwrap();
+        container.finish().unwrap();
+        let zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         assert_eq!(zip.len(), 70_000);
+    }
+
+    /// Sizes that 32 bits do not hold, without the bytes: what is written is thrown away but for the headers.
+    #[test]
+    fn more_bytes_than_thirty_two_bits_count() {
+        struct Counted(u64, Vec<u8>);
+        impl Write for Counted {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 += bytes.len() as u64;
+                if bytes.len() < 1 << 20 {
+                    self.1.extend(bytes);
+                }
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut out = Counted(0, Vec::new());
+        let mut container = Container::new(&mut out);
+        let piece = bytes::Bytes::from(vec![0; 1 << 20]);
+        let digest = wheelfarm_types::Digest::of("");
+        for number in 0..5000 {
+            let member = Packed {
+                data: Data::Memory(piece.clone()),
+                length: 1 << 20,
+                stored: true,
+                crc: 0,
+                size: 1 << 20,
+                digest,
+            };
+            container.add(&number.to_string(), &member, false).unwrap();
+        }
+        container.finish().unwrap();
+        assert!(out.0 > 5000 << 20);
+        // The end of the directory says where the larger numbers are.
+        let end = out.1.windows(4).rposition(|at| at == b"PK");
+        let record = &out.1[end.unwrap()..];
+        assert_eq!(u64::from_le_bytes(record[32..40].try_into().unwrap()), 5000);
+        let start = u64::from_le_bytes(record[48..56].try_into().unwrap());
+        assert!(start > 5000 << 20);
     }
 }

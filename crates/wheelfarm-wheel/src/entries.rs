@@ -1,11 +1,10 @@
 //! The entries of an archive, checked against the limits.
 
-use std::io::Cursor;
-
-use bytes::Bytes;
 use wheelfarm_types::{ProjectName, WheelFilename};
 use zip::{ZipArchive, result::ZipError};
 
+use crate::packed::Place;
+use crate::source::Reader;
 use crate::{Limits, WheelProblem};
 
 /// One entry of the archive, as its central directory declares it.
@@ -52,15 +51,15 @@ pub(crate) fn broken(error: ZipError) -> WheelProblem {
     }
 }
 
-/// All entries, in the archive's order.
+/// All entries and where their data are, in the archive's order.
 pub(crate) fn entries(
-    zip: &ZipArchive<Cursor<Bytes>>,
+    zip: &mut ZipArchive<Reader>,
     limits: Limits,
-) -> Result<Vec<Entry>, WheelProblem> {
+) -> Result<(Vec<Entry>, Vec<Place>), WheelProblem> {
     let mut total = 0_u64;
     (0..zip.len())
         .map(|index| {
-            let entry = zip.by_index_data(index).map_err(broken)?;
+            let entry = zip.by_index_raw(index).map_err(broken)?;
             let name = std::str::from_utf8(entry.name_raw())
                 .map_err(|_| {
                     let name = entry.name_raw().escape_ascii();
@@ -82,12 +81,23 @@ pub(crate) fn entries(
             };
             let executable =
                 kind == EntryKind::File && entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
-            Ok(Entry {
-                name,
+            let start = entry
+                .data_start()
+                .ok_or_else(|| WheelProblem::Zip(format!("`{name}` has no data")))?;
+            let place = Place {
+                start,
+                packed: entry.compressed_size(),
                 size: entry.size(),
+                crc: entry.crc32(),
+                method: entry.compression(),
+            };
+            let entry = Entry {
+                name,
+                size: place.size,
                 kind,
                 executable,
-            })
+            };
+            Ok((entry, place))
         })
         .collect()
 }

@@ -17,12 +17,14 @@ mod layout;
 mod limits;
 mod links;
 mod names;
+mod packed;
 mod record;
+mod source;
 mod wheel_info;
 mod writer;
 
 pub use archive::Wheel;
-pub use deflated::Deflated;
+pub use deflated::{Deflated, Level};
 pub use entries::{Entry, EntryKind};
 pub use error::{WheelError, WheelProblem};
 pub use headers::Headers;

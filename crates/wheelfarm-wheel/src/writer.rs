@@ -1,26 +1,35 @@
 //! Writing a wheel whose bytes depend on its contents alone.
 
 use std::collections::BTreeMap;
-use std::thread;
+use std::io::Write;
 
 use bytes::Bytes;
-use wheelfarm_types::WheelFilename;
+use rayon::prelude::*;
+use wheelfarm_types::{Digest, WheelFilename};
+use zip::CompressionMethod;
 
 use crate::container::Container;
+use crate::packed::{Copied, Data, Packed};
 use crate::record::is_record;
-use crate::{Deflated, EntryKind, Limits, Record, RecordRow, Wheel, WheelError, names};
+use crate::{
+    Deflated, EntryKind, Level, Limits, Record, RecordRow, Wheel, WheelError, WheelProblem, names,
+};
+
+/// Unpacked bytes that are worked on at a time, but for members that are larger: what bounds the memory.
+const WINDOW: u64 = 32 << 20;
 
 /// Collects members and writes them as a wheel.
 ///
 /// Sorted by name, `.dist-info` last and `RECORD` at the very end, one timestamp, modes 0644 and 0755, one
-/// deflate implementation and level. Members are always compressed here, never copied from the source
-/// archive: its compressor could be any, and two builds of one source would differ by it.
+/// deflate implementation and level. Members of a source wheel that stay as they are keep their compressed bytes:
+/// unpacking and packing them again would be most of the work.
 /// Directory entries are not written: neither installers nor `RECORD` know them.
 #[derive(Debug, Clone)]
 pub struct WheelWriter {
     filename: WheelFilename,
     dist_info: String,
     members: BTreeMap<String, Member>,
+    level: Option<Level>,
 }
 
 #[derive(Debug, Clone)]
@@ -33,6 +42,18 @@ struct Member {
 enum Content {
     Plain(Bytes),
     Deflated(Deflated),
+    Copied(Copied),
+}
+
+impl Content {
+    /// Bytes to unpack or to compress.
+    fn work(&self) -> u64 {
+        match self {
+            Self::Plain(content) => content.len() as u64,
+            Self::Deflated(_) => 0,
+            Self::Copied(copied) => copied.place.size,
+        }
+    }
 }
 
 impl WheelWriter {
@@ -42,6 +63,7 @@ impl WheelWriter {
             dist_info: format!("{}.dist-info", filename.stem()),
             filename,
             members: BTreeMap::new(),
+            level: None,
         }
     }
 
@@ -51,20 +73,38 @@ impl WheelWriter {
     /// the file it points to: installers would write its target as the file's text. One that points to no
     /// file of the wheel is an error.
     pub fn from_wheel(source: &Wheel, filename: WheelFilename) -> Result<Self, WheelError> {
+        Self::from_hashed(source, filename, |_| None)
+    }
+
+    /// Like [`WheelWriter::from_wheel`]; `digest` knows the digests of some members' contents, which need not be
+    /// unpacked for RECORD then.
+    pub fn from_hashed(
+        source: &Wheel,
+        filename: WheelFilename,
+        digest: impl Fn(&str) -> Option<Digest>,
+    ) -> Result<Self, WheelError> {
         let mut writer = Self {
             filename,
             dist_info: source.dist_info().to_owned(),
             members: BTreeMap::new(),
+            level: None,
         };
         for entry in source.entries() {
             if entry.kind == EntryKind::Directory || is_record(&writer.dist_info, &entry.name) {
                 continue;
             }
             let file = source.follow(entry)?;
-            let content = source.read(&file.name)?;
-            writer.insert(&entry.name, content, file.executable)?;
+            let copied = source.copied(&file.name, digest(&file.name))?;
+            writer.put(&entry.name, Content::Copied(copied), file.executable)?;
         }
         Ok(writer)
+    }
+
+    /// Compresses everything at `level`, what was copied too. Members that come compressed stay as they are.
+    #[must_use]
+    pub fn at_level(mut self, level: Level) -> Self {
+        self.level = Some(level);
+        self
     }
 
     /// The `.dist-info` directory, without a slash at its end.
@@ -97,29 +137,56 @@ impl WheelWriter {
         self.members.remove(name).is_some()
     }
 
-    /// The archive, with a new `RECORD`.
-    pub fn finish(self) -> Result<Vec<u8>, WheelError> {
-        let record_name = format!("{}/RECORD", self.dist_info);
-        let all = self.members.keys().map(String::as_str);
+    /// Writes the archive, with a new `RECORD`. Uses all cores; the bytes do not depend on how many there are.
+    pub fn write_to(self, out: &mut dyn Write) -> Result<(), WheelError> {
+        let Self {
+            filename,
+            dist_info,
+            members,
+            level,
+        } = self;
+        let record_name = format!("{dist_info}/RECORD");
+        let all = members.keys().map(String::as_str);
         names::check_all(all.chain([record_name.as_str()]))
-            .map_err(|problem| problem.of(&self.filename))?;
-        let metadata = format!("{}/", self.dist_info);
-        let mut members: Vec<_> = self.members.into_iter().collect();
+            .map_err(|problem| problem.of(&filename))?;
+        let failed = |error| WheelProblem::Io(error).of(&filename);
+        let metadata = format!("{dist_info}/");
+        let mut members: Vec<_> = members.into_iter().collect();
         // The sort is stable: names stay in order within each half.
         members.sort_by_key(|(name, _)| name.starts_with(&metadata));
-        let members = deflate_all(members);
 
         let mut record = Record::default();
-        let mut container = Container::default();
-        for (name, content, executable) in &members {
-            record
-                .rows
-                .push(RecordRow::new(name, &content.digest, content.size));
-            container.add(name, content, *executable);
+        let mut container = Container::new(out);
+        for window in windows(members) {
+            let packed: Vec<_> = window
+                .into_par_iter()
+                .map(|(name, member)| {
+                    let packed = pack(member.content, level).map_err(|reason| {
+                        let name = name.clone();
+                        WheelProblem::Damaged { name, reason }.of(&filename)
+                    })?;
+                    Ok((name, packed, member.executable))
+                })
+                .collect::<Result<_, WheelError>>()?;
+            for (name, packed, executable) in packed {
+                let row = RecordRow::new(&name, &packed.digest, packed.size);
+                record.rows.push(row);
+                container.add(&name, &packed, executable).map_err(failed)?;
+            }
         }
         record.rows.push(RecordRow::bare(&record_name));
-        container.add(&record_name, &Deflated::of(record.to_text()), false);
-        Ok(container.finish())
+        let text = Deflated::at(record.to_text(), level.unwrap_or_default());
+        container
+            .add(&record_name, &text.into_packed(), false)
+            .map_err(failed)?;
+        container.finish().map_err(failed)
+    }
+
+    /// [`WheelWriter::write_to`] memory.
+    pub fn finish(self) -> Result<Vec<u8>, WheelError> {
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// [`WheelWriter::finish`], opened again for reading.
@@ -146,53 +213,52 @@ impl WheelWriter {
     }
 }
 
-/// Compresses on all cores; each result depends on its member alone, and their order is kept.
-fn deflate_all(members: Vec<(String, Member)>) -> Vec<(String, Deflated, bool)> {
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut load = vec![0_u64; workers];
-    for (index, (name, member)) in members.into_iter().enumerate() {
-        let size = match &member.content {
-            Content::Plain(content) => content.len() as u64,
-            Content::Deflated(_) => 0,
-        };
-        // To the least loaded: one large library does not wait behind another.
-        let lightest = load
-            .iter_mut()
-            .zip(&mut shares)
-            .min_by_key(|(load, _)| **load);
-        if let Some((load, share)) = lightest {
-            *load += size + 1;
-            share.push((index, name, member));
+/// The members in their order, as many at a time as [`WINDOW`] holds, at least one.
+fn windows(
+    members: impl IntoIterator<Item = (String, Member)>,
+) -> impl Iterator<Item = Vec<(String, Member)>> {
+    let mut members = members.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let mut window = vec![members.next()?];
+        let mut work: u64 = window.iter().map(|(_, member)| member.content.work()).sum();
+        while let Some((_, member)) = members.peek() {
+            work += member.content.work();
+            if work > WINDOW {
+                break;
+            }
+            window.extend(members.next());
         }
-    }
-    let mut done: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = shares
-            .into_iter()
-            .map(|share| {
-                scope.spawn(move || share.into_iter().map(deflate_one).collect::<Vec<_>>())
-            })
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| match thread.join() {
-                Ok(done) => done,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    });
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, member)| member).collect()
+        Some(window)
+    })
 }
 
-fn deflate_one(
-    (index, name, member): (usize, String, Member),
-) -> (usize, (String, Deflated, bool)) {
-    let content = match member.content {
-        Content::Plain(content) => Deflated::of(content),
-        Content::Deflated(deflated) => deflated,
+/// What goes into the archive; the error is what is wrong with a copied member.
+fn pack(content: Content, level: Option<Level>) -> Result<Packed, String> {
+    let copied = match content {
+        Content::Plain(content) => {
+            return Ok(Deflated::at(content, level.unwrap_or_default()).into_packed());
+        }
+        Content::Deflated(deflated) => return Ok(deflated.into_packed()),
+        Content::Copied(copied) => copied,
     };
-    (index, (name, content, member.executable))
+    let place = copied.place;
+    // What was stored might be small enough to stay so, or never have been tried.
+    if level.is_some() || place.method != CompressionMethod::Deflated {
+        let content = place.unpack(&copied.source)?;
+        return Ok(Deflated::at(content, level.unwrap_or_default()).into_packed());
+    }
+    let digest = match copied.digest {
+        Some(digest) => digest,
+        None => Digest::of(place.unpack(&copied.source)?),
+    };
+    Ok(Packed {
+        data: Data::Copied(copied.source, place.start),
+        length: place.packed,
+        stored: false,
+        crc: place.crc,
+        size: place.size,
+        digest,
+    })
 }
 
 #[cfg(test)]

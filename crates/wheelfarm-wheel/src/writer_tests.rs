@@ -4,7 +4,7 @@ use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::*;
-use crate::WheelProblem;
+use crate::{RecordFinding, WheelProblem};
 
 const NAME: &str = "demo-1.0-cp311-cp311-linux_x86_64.whl";
 const WHEEL: &str = "Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\n";
@@ -37,24 +37,97 @@ fn source(method: CompressionMethod, reversed: bool) -> Wheel {
     Wheel::from_bytes(bytes, NAME.parse().unwrap()).unwrap()
 }
 
-fn written(source: &Wheel) -> Wheel {
-    WheelWriter::from_wheel(source, NAME.parse().unwrap())
-        .unwrap()
-        .finish_wheel()
-        .unwrap()
+fn opened(bytes: Vec<u8>) -> Wheel {
+    Wheel::from_bytes(bytes, NAME.parse().unwrap()).unwrap()
+}
+
+fn writer(source: &Wheel) -> WheelWriter {
+    WheelWriter::from_wheel(source, NAME.parse().unwrap()).unwrap()
+}
+
+fn bytes(source: &Wheel) -> Vec<u8> {
+    writer(source).finish().unwrap()
 }
 
 #[test]
 fn bytes_depend_on_contents_alone() {
-    let one = written(&source(CompressionMethod::Stored, false));
-    let two = written(&source(CompressionMethod::Deflated, true));
-    assert_eq!(one.bytes(), two.bytes());
-    assert_eq!(one.bytes(), written(&one).bytes());
+    for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+        let one = bytes(&source(method, false));
+        assert_eq!(one, bytes(&source(method, true)));
+        assert_eq!(one, bytes(&opened(one.clone())));
+    }
+}
+
+#[test]
+fn a_level_makes_equal_bytes_of_equal_contents() {
+    let level = Level::new(9).unwrap();
+    let at_level = |method| writer(&source(method, false)).at_level(level).finish();
+    let one = at_level(CompressionMethod::Stored).unwrap();
+    assert_eq!(one, at_level(CompressionMethod::Deflated).unwrap());
+    let stored = writer(&source(CompressionMethod::Stored, false))
+        .at_level(Level::new(0).unwrap())
+        .finish()
+        .unwrap();
+    assert!(stored.len() > one.len() + 4000);
+}
+
+#[test]
+fn members_that_stay_keep_their_compressed_bytes() {
+    let source = source(CompressionMethod::Deflated, false);
+    let written = opened(bytes(&source));
+    for name in ["zoo.py", "demo/tool", "demo-1.0.dist-info/WHEEL"] {
+        let packed = |wheel: &Wheel| {
+            let copied = wheel.copied(name, None).unwrap();
+            let (start, packed) = (copied.place.start, copied.place.packed);
+            copied.source.read_at(start, packed).unwrap()
+        };
+        assert_eq!(packed(&source), packed(&written), "{name}");
+    }
+}
+
+#[test]
+fn known_digests_are_taken_and_others_computed() {
+    let source = source(CompressionMethod::Deflated, false);
+    let told = wheelfarm_types::Digest::of("told");
+    let known = |name: &str| (name == "zoo.py").then_some(told);
+    let writer = WheelWriter::from_hashed(&source, NAME.parse().unwrap(), known).unwrap();
+    let findings = writer.finish_wheel().unwrap().verify_record().unwrap();
+    let expected = ["demo/link.py", "zoo.py"].map(|name| RecordFinding::WrongHash(name.to_owned()));
+    assert_eq!(findings, expected);
+}
+
+#[test]
+fn damaged_members_are_not_copied() {
+    let mut archive = bytes(&source(CompressionMethod::Deflated, false));
+    let at = (0..archive.len())
+        .find(|at| archive[*at..].starts_with(b"zoo.py"))
+        .unwrap();
+    archive[at + 10] ^= 0xff;
+    let error = writer(&opened(archive)).finish().unwrap_err();
+    assert!(error.to_string().contains("zoo.py"), "{error}");
+}
+
+#[test]
+fn windows_hold_all_members_in_their_order() {
+    let sizes = [WINDOW + 1, 1, 1, WINDOW - 1, 0, WINDOW];
+    let members = sizes.iter().enumerate().map(|(number, size)| {
+        let content = Content::Plain(vec![0; usize::try_from(*size).unwrap()].into());
+        let member = Member {
+            content,
+            executable: false,
+        };
+        (number.to_string(), member)
+    });
+    let counts: Vec<_> = windows(members)
+        .map(|window| window.iter().map(|(name, _)| name.clone()).collect())
+        .map(|names: Vec<_>| names.join(" "))
+        .collect();
+    assert_eq!(counts, ["0", "1 2", "3 4", "5"]);
 }
 
 #[test]
 fn order_modes_links_and_record() {
-    let wheel = written(&source(CompressionMethod::Deflated, true));
+    let wheel = opened(bytes(&source(CompressionMethod::Deflated, true)));
     let entries: Vec<_> = wheel
         .entries()
         .iter()
@@ -81,11 +154,11 @@ fn order_modes_links_and_record() {
 
 #[test]
 fn precompressed_members_make_the_same_wheel() {
-    let source = source(CompressionMethod::Deflated, false);
-    let mut writer = WheelWriter::from_wheel(&source, NAME.parse().unwrap()).unwrap();
+    let source = source(CompressionMethod::Stored, false);
+    let mut writer = writer(&source);
     let content = Deflated::of(source.read("zoo.py").unwrap());
     writer.insert_deflated("zoo.py", content, false).unwrap();
-    assert_eq!(&writer.finish().unwrap(), written(&source).bytes());
+    assert_eq!(writer.finish().unwrap(), bytes(&source));
 }
 
 #[test]
