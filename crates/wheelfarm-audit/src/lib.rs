@@ -8,6 +8,7 @@
 //! The rules are those of [PEP 600](https://peps.python.org/pep-0600/) (manylinux) and
 //! [PEP 656](https://peps.python.org/pep-0656/) (musllinux), as auditwheel interprets them.
 
+mod budget;
 mod collect;
 mod error;
 mod facts;
@@ -20,7 +21,7 @@ mod root;
 mod testing;
 mod verdict;
 
-pub use collect::audit;
+pub use collect::{Objects, audit, audit_objects};
 pub use error::AuditError;
 pub use facts::ElfFacts;
 pub use graph::{Found, LibraryNode, LibraryTree, library_tree, stays_in_wheel};

@@ -14,7 +14,7 @@ use crate::recipes::ConfigValue;
 /// Rises when the meaning of a key changes: the way sources are unpacked, the environment's fixed variables ...
 pub(crate) const BUILD_SCHEMA: u32 = 1;
 /// Rises when repairs of the same wheel give other bytes.
-pub(crate) const REPAIR_SCHEMA: u32 = 1;
+pub(crate) const REPAIR_SCHEMA: u32 = 2;
 
 /// Kinds of records in the store.
 pub(crate) mod kind {
@@ -22,6 +22,7 @@ pub(crate) mod kind {
     pub(crate) const REQUIRES: &str = "requires";
     pub(crate) const RAW: &str = "raw-wheel";
     pub(crate) const WHEEL: &str = "wheel";
+    pub(crate) const GRAFT: &str = "graft";
     pub(crate) const PROOF: &str = "proof";
     pub(crate) const ENVIRONMENT: &str = "environment";
     pub(crate) const FAILURE: &str = "failure";

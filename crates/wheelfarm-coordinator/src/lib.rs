@@ -4,8 +4,10 @@
 //! The coordinator has no state of its own: every stage asks the store first, so a run after a crash finds what is
 //! done and does the rest.
 
+mod atomic;
 mod run;
 mod wheelhouse;
 
+pub use atomic::{AtomicFile, write_atomic};
 pub use run::{BuildRequest, BuiltWheel, Failure, FromSource, Report, run};
-pub use wheelhouse::{WheelhouseError, write_atomic, write_wheelhouse};
+pub use wheelhouse::{WheelhouseError, write_wheelhouse};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use wheelfarm_store::{Store, StoreError};
 use wheelfarm_types::Digest;
 
+use crate::atomic::write_atomic;
 use crate::run::BuiltWheel;
 
 /// A wheelhouse that could not be written. What was there before is untouched or replaced as a whole, by file.
@@ -102,25 +102,4 @@ fn has_digest(path: &Path, size: u64, digest: &Digest) -> std::io::Result<bool> 
         Ok(metadata) if metadata.len() == size => Ok(Digest::of(fs_err::read(path)?) == *digest),
         _ => Ok(false),
     }
-}
-
-/// Writes a file that appears whole or not at all, readable for all.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".wheelfarm-")
-        .tempfile_in(directory)
-        .map_err(|error| {
-            std::io::Error::new(error.kind(), format!("{}: {error}", directory.display()))
-        })?;
-    file.write_all(bytes)?;
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(permissions)?;
-    file.persist(path).map_err(|error| {
-        std::io::Error::new(
-            error.error.kind(),
-            format!("{}: {}", path.display(), error.error),
-        )
-    })?;
-    Ok(())
 }

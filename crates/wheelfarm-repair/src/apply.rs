@@ -1,80 +1,79 @@
 //! Doing what a plan says.
 
-use std::fmt;
+use std::collections::BTreeSet;
+use std::io::Write;
 
-use wheelfarm_audit::{AuditOptions, LibraryRoot};
-use wheelfarm_types::{BuildTag, Digest, Target, WheelFilename};
+use rayon::prelude::*;
+use wheelfarm_audit::{LibraryRoot, Objects};
+use wheelfarm_types::{BuildTag, Digest};
 use wheelfarm_wheel::{Deflated, Wheel, WheelWriter};
 
 use crate::objects::Change;
 use crate::{Graft, MemberEdit, RepairError, RepairPlan, sbom, scripts, tags};
 
-/// A repaired wheel.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RepairedWheel {
-    /// Its file name.
-    pub filename: WheelFilename,
-    /// The archive.
-    pub bytes: Vec<u8>,
-    /// The digest of the archive.
-    pub digest: Digest,
-    /// The best tag it has.
-    pub policy: Target,
-    /// Whether its tags were written by the repair; if not, they promise nothing.
-    pub tagged: bool,
-    /// The options that an audit of it has to use.
-    pub audit: AuditOptions,
-}
-
 /// Keeps grafted libraries: one that many wheels vendor is patched and compressed once.
 ///
 /// The key covers the library's digest and everything that is done to it. What it gives back goes into the
 /// wheel unchecked.
-pub trait GraftCache {
-    /// The library kept under `key`.
-    fn get(&self, key: &Digest) -> Option<Deflated>;
-    /// Keeps a library.
-    fn put(&self, key: &Digest, library: &Deflated);
+pub trait GraftCache: Sync {
+    /// The library kept under `key`; if there is none, what `make` gives, which is kept if it is no error.
+    fn get_or_make(&self, key: &Digest, make: Make<'_>) -> Result<Deflated, RepairError>;
 }
+
+/// Makes a grafted library.
+pub type Make<'a> = &'a dyn Fn() -> Result<Deflated, RepairError>;
 
 /// Keeps nothing.
-struct NoCache;
+#[derive(Debug, Clone, Copy)]
+pub struct NoCache;
 
 impl GraftCache for NoCache {
-    fn get(&self, _: &Digest) -> Option<Deflated> {
-        None
+    fn get_or_make(&self, _: &Digest, make: Make<'_>) -> Result<Deflated, RepairError> {
+        make()
     }
-
-    fn put(&self, _: &Digest, _: &Deflated) {}
 }
 
-/// Applies a plan to the wheel it was made for, with the root it was made with.
+/// Applies a plan to the wheel it was made for, with the root it was made with, and writes what comes of it to
+/// `out`. Returns the members that were changed or added; all others are those of `wheel`.
+///
+/// `objects` are those of `wheel`: what they know of members' digests need not be computed again.
 pub fn apply(
     plan: &RepairPlan,
     wheel: &Wheel,
-    root: &LibraryRoot,
-) -> Result<RepairedWheel, RepairError> {
-    apply_with(plan, wheel, root, &NoCache)
-}
-
-/// Like [`apply`], with a cache of grafted libraries.
-pub fn apply_with(
-    plan: &RepairPlan,
-    wheel: &Wheel,
+    objects: &Objects,
     root: &LibraryRoot,
     cache: &dyn GraftCache,
-) -> Result<RepairedWheel, RepairError> {
-    let mut writer = WheelWriter::from_wheel(wheel, plan.filename.clone())?;
-    let mut written = Vec::with_capacity(plan.grafts.len());
-    for graft in &plan.grafts {
-        let library = grafted(graft, root, cache)?;
-        written.push(library.digest());
+    out: &mut dyn Write,
+) -> Result<BTreeSet<String>, RepairError> {
+    let digest = |member: &str| objects.digest(member);
+    let mut writer = WheelWriter::from_hashed(wheel, plan.filename.clone(), digest)?;
+    let mut changed = BTreeSet::new();
+    let libraries: Vec<_> = plan
+        .grafts
+        .par_iter()
+        .map(|graft| grafted(graft, root, cache))
+        .collect::<Result<_, _>>()?;
+    let written: Vec<_> = libraries.iter().map(Deflated::digest).collect();
+    for (graft, library) in plan.grafts.iter().zip(libraries) {
         for member in &graft.members {
             writer.insert_deflated(member, library.clone(), true)?;
+            changed.insert(member.clone());
         }
     }
-    for change in &plan.edits {
-        patch(change, wheel, &mut writer)?;
+    let patched: Vec<_> = plan
+        .edits
+        .par_iter()
+        .map(|change| patched(change, wheel))
+        .collect::<Result<_, _>>()?;
+    for (change, (object, executable)) in plan.edits.iter().zip(patched) {
+        let mut place = &change.member;
+        if let Some(moved_to) = &change.moved_to {
+            writer.insert(&change.member, scripts::starter(moved_to), true)?;
+            changed.insert(change.member.clone());
+            place = moved_to;
+        }
+        writer.insert_deflated(place, object, executable || change.moved_to.is_some())?;
+        changed.insert(place.clone());
     }
     let metadata = writer.dist_info().to_owned();
     if plan.update_tags || plan.filename.build != plan.source.build {
@@ -86,25 +85,18 @@ pub fn apply_with(
             info.set_tags(&tags);
         }
         info.set_build(plan.filename.build.as_ref().map(BuildTag::as_str));
-        writer.insert(
-            &format!("{metadata}/WHEEL"),
-            info.headers.to_string(),
-            false,
-        )?;
+        let name = format!("{metadata}/WHEEL");
+        writer.insert(&name, info.headers.to_string(), false)?;
+        changed.insert(name);
     }
     if !plan.grafts.is_empty() {
-        let document = sbom::document(plan, &written)?;
-        writer.insert(&format!("{metadata}/sboms/{}", sbom::FILE), document, false)?;
+        let name = format!("{metadata}/sboms/{}", sbom::FILE);
+        writer.insert(&name, sbom::document(plan, &written)?, false)?;
+        changed.insert(name);
     }
-    let bytes = writer.finish()?;
-    Ok(RepairedWheel {
-        filename: plan.filename.clone(),
-        digest: Digest::of(&bytes),
-        bytes,
-        policy: plan.policy,
-        tagged: plan.update_tags,
-        audit: plan.audit.clone(),
-    })
+    changed.insert(format!("{metadata}/RECORD"));
+    writer.write_to(out)?;
+    Ok(changed)
 }
 
 fn grafted(
@@ -120,39 +112,21 @@ fn grafted(
         graft.digest
     );
     let key = Digest::of(inputs);
-    if let Some(library) = cache.get(&key) {
-        return Ok(library);
-    }
-    let source = root.read(&graft.source)?;
-    if Digest::of(&source) != graft.digest {
-        return Err(RepairError::Changed(graft.source.clone()));
-    }
-    let library = Deflated::of(change.apply(&source, &graft.source)?);
-    cache.put(&key, &library);
-    Ok(library)
+    cache.get_or_make(&key, &|| {
+        let source = root.read(&graft.source)?;
+        if Digest::of(&source) != graft.digest {
+            return Err(RepairError::Changed(graft.source.clone()));
+        }
+        Ok(Deflated::of(change.apply(&source, &graft.source)?))
+    })
 }
 
-fn patch(change: &MemberEdit, wheel: &Wheel, writer: &mut WheelWriter) -> Result<(), RepairError> {
+/// An object of the wheel as it will be, and whether it was executable.
+fn patched(change: &MemberEdit, wheel: &Wheel) -> Result<(Deflated, bool), RepairError> {
     let Some(entry) = wheel.entry(&change.member) else {
         return Err(RepairError::Changed(change.member.clone()));
     };
     let file = wheel.follow(entry)?;
     let bytes = Change::of_member(change).apply(&wheel.read(&file.name)?, &change.member)?;
-    match &change.moved_to {
-        Some(place) => {
-            writer.insert(&change.member, scripts::starter(place), true)?;
-            writer.insert(place, bytes, true)?;
-        }
-        None => writer.insert(&change.member, bytes, file.executable)?,
-    }
-    Ok(())
-}
-
-impl fmt::Debug for RepairedWheel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RepairedWheel")
-            .field("filename", &self.filename.to_string())
-            .field("digest", &self.digest)
-            .finish_non_exhaustive()
-    }
+    Ok((Deflated::of(bytes), file.executable))
 }

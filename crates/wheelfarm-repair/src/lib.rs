@@ -19,7 +19,7 @@ mod scripts;
 mod tags;
 mod verify;
 
-pub use apply::{GraftCache, RepairedWheel, apply, apply_with};
+pub use apply::{GraftCache, Make, NoCache, apply};
 pub use error::RepairError;
 pub use options::RepairOptions;
 pub use plan::{Graft, MemberEdit, RepairPlan, plan};

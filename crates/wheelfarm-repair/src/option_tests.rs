@@ -1,11 +1,11 @@
 //! What callers can ask for beyond the usual: stripped objects, libraries that code loads by itself.
 
-use wheelfarm_audit::{AuditOptions, LibraryRoot, audit};
+use wheelfarm_audit::{AuditOptions, LibraryRoot, Objects, audit};
 use wheelfarm_elf::{Elf, strip};
 use wheelfarm_wheel::Wheel;
 
 use crate::testing::{Lab, wheel};
-use crate::{RepairError, RepairOptions, RepairPlan, apply, plan, verify};
+use crate::{NoCache, RepairError, RepairOptions, RepairPlan, apply, plan, verify};
 
 const MODULE: &str = "demo/_demo.cpython-311-x86_64-linux-gnu.so";
 const HELPER: &str = "demo/data/helper.so";
@@ -21,9 +21,12 @@ fn planned(wheel: &Wheel, lab: &Lab, options: &RepairOptions) -> Result<RepairPl
 fn repaired(source: &Wheel, lab: &Lab, options: &RepairOptions) -> Wheel {
     let root = LibraryRoot::open(&lab.root()).unwrap();
     let plan = planned(source, lab, options).unwrap();
-    let repaired = apply(&plan, source, &root).unwrap();
-    verify(&repaired).unwrap();
-    Wheel::from_bytes(repaired.bytes.clone(), repaired.filename.clone()).unwrap()
+    let objects = Objects::read_hashed(source).unwrap();
+    let mut bytes = Vec::new();
+    let changed = apply(&plan, source, &objects, &root, &NoCache, &mut bytes).unwrap();
+    let wheel = Wheel::from_bytes(bytes, plan.filename.clone()).unwrap();
+    verify(&plan, &wheel, &objects, &changed).unwrap();
+    wheel
 }
 
 fn including(names: &[&str]) -> RepairOptions {

@@ -1,18 +1,15 @@
 //! Repairs of wheels that the C compiler made.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
-use wheelfarm_audit::{AuditOptions, Finding, LibraryRoot, Obstacle, audit};
+use wheelfarm_audit::{AuditOptions, Finding, LibraryRoot, Objects, Obstacle, audit};
 use wheelfarm_elf::Elf;
-use wheelfarm_types::Digest;
+use wheelfarm_types::{Digest, WheelFilename};
 use wheelfarm_wheel::{Deflated, Wheel};
 
 use crate::testing::{Lab, arch, wheel};
-use crate::{
-    GraftCache, RepairError, RepairOptions, RepairPlan, RepairedWheel, apply, apply_with, plan,
-    verify,
-};
+use crate::{GraftCache, Make, NoCache, RepairError, RepairOptions, RepairPlan, apply, plan};
 
 const MODULE: &str = "demo/_demo.cpython-311-x86_64-linux-gnu.so";
 const ONE: &str = "root/opt/lib/libone.so.1";
@@ -23,14 +20,50 @@ fn planned(wheel: &Wheel, lab: &Lab, options: &RepairOptions) -> Result<RepairPl
     plan(wheel, &report, &root, options)
 }
 
-fn repaired(wheel: &Wheel, lab: &Lab, options: &RepairOptions) -> RepairedWheel {
-    let root = LibraryRoot::open(&lab.root()).unwrap();
-    let plan = planned(wheel, lab, options).unwrap();
-    apply(&plan, wheel, &root).unwrap()
+/// A repaired wheel, with what [`crate::verify`] wants to know.
+struct Repaired {
+    filename: WheelFilename,
+    bytes: Vec<u8>,
+    plan: RepairPlan,
+    source: Objects,
+    changed: BTreeSet<String>,
 }
 
-fn opened(repaired: &RepairedWheel) -> Wheel {
+fn repaired(wheel: &Wheel, lab: &Lab, options: &RepairOptions) -> Repaired {
+    let root = LibraryRoot::open(&lab.root()).unwrap();
+    let plan = planned(wheel, lab, options).unwrap();
+    applied(plan, wheel, &root, &NoCache).unwrap()
+}
+
+fn applied(
+    plan: RepairPlan,
+    wheel: &Wheel,
+    root: &LibraryRoot,
+    cache: &dyn GraftCache,
+) -> Result<Repaired, RepairError> {
+    let source = Objects::read_hashed(wheel).unwrap();
+    let mut bytes = Vec::new();
+    let changed = apply(&plan, wheel, &source, root, cache, &mut bytes)?;
+    Ok(Repaired {
+        filename: plan.filename.clone(),
+        bytes,
+        plan,
+        source,
+        changed,
+    })
+}
+
+fn opened(repaired: &Repaired) -> Wheel {
     Wheel::from_bytes(repaired.bytes.clone(), repaired.filename.clone()).unwrap()
+}
+
+fn verify(repaired: &Repaired) -> Result<(), RepairError> {
+    crate::verify(
+        &repaired.plan,
+        &opened(repaired),
+        &repaired.source,
+        &repaired.changed,
+    )
 }
 
 fn names(wheel: &Wheel) -> Vec<&str> {
@@ -109,20 +142,17 @@ fn the_bytes_are_reproducible_and_the_plan_is_data() {
     let options = RepairOptions::default();
     let first = repaired(&source, &lab, &options);
     assert_eq!(first.bytes, repaired(&source, &lab, &options).bytes);
-    assert_eq!(first.digest, Digest::of(&first.bytes));
 
     let plan = planned(&source, &lab, &options).unwrap();
     let text = serde_json::to_string(&plan).unwrap();
     let read: RepairPlan = serde_json::from_str(&text).unwrap();
     assert_eq!(read, plan);
-    let again = apply(&read, &source, &LibraryRoot::open(&lab.root()).unwrap()).unwrap();
+    let root = LibraryRoot::open(&lab.root()).unwrap();
+    let again = applied(read, &source, &root, &NoCache).unwrap();
     assert_eq!(again.bytes, first.bytes);
     // Repairing what is repaired changes nothing.
     let twice = repaired(&opened(&first), &lab, &options);
-    assert_eq!(
-        (twice.filename, twice.digest),
-        (first.filename, first.digest)
-    );
+    assert_eq!((twice.filename, twice.bytes), (first.filename, first.bytes));
 }
 
 #[test]
@@ -350,25 +380,35 @@ fn a_changed_library_is_refused() {
     let plan = planned(&source, &lab, &RepairOptions::default()).unwrap();
     lab.write("root/opt/lib/libtwo.so.1.0", "other");
     let root = LibraryRoot::open(&lab.root()).unwrap();
-    let error = apply(&plan, &source, &root).unwrap_err();
+    let error = applied(plan, &source, &root, &NoCache).err().unwrap();
     assert!(
         matches!(&error, RepairError::Changed(path) if path == "/opt/lib/libtwo.so.1.0"),
         "{error}"
     );
 }
 
+/// Libraries, and how often one was taken.
 #[derive(Default)]
-struct Memory(RefCell<BTreeMap<Digest, Deflated>>, RefCell<usize>);
+struct Memory(Mutex<(BTreeMap<Digest, Deflated>, usize)>);
+
+impl Memory {
+    /// How many there are, and how often one was taken.
+    fn counts(&self) -> (usize, usize) {
+        let known = self.0.lock().unwrap();
+        (known.0.len(), known.1)
+    }
+}
 
 impl GraftCache for Memory {
-    fn get(&self, key: &Digest) -> Option<Deflated> {
-        let known = self.0.borrow().get(key).cloned();
-        *self.1.borrow_mut() += usize::from(known.is_some());
-        known
-    }
-
-    fn put(&self, key: &Digest, library: &Deflated) {
-        self.0.borrow_mut().insert(*key, library.clone());
+    fn get_or_make(&self, key: &Digest, make: Make<'_>) -> Result<Deflated, RepairError> {
+        let mut known = self.0.lock().unwrap();
+        if let Some(library) = known.0.get(key).cloned() {
+            known.1 += 1;
+            return Ok(library);
+        }
+        let library = make()?;
+        known.0.insert(*key, library.clone());
+        Ok(library)
     }
 }
 
@@ -380,10 +420,10 @@ fn grafts_are_kept_for_the_next_wheel() {
     let plan = planned(&source, &lab, &RepairOptions::default()).unwrap();
     let root = LibraryRoot::open(&lab.root()).unwrap();
     let cache = Memory::default();
-    let first = apply_with(&plan, &source, &root, &cache).unwrap();
-    assert_eq!((cache.0.borrow().len(), *cache.1.borrow()), (2, 0));
-    let second = apply_with(&plan, &source, &root, &cache).unwrap();
-    assert_eq!((second.bytes, *cache.1.borrow()), (first.bytes, 2));
+    let first = applied(plan.clone(), &source, &root, &cache).unwrap();
+    assert_eq!(cache.counts(), (2, 0));
+    let second = applied(plan, &source, &root, &cache).unwrap();
+    assert_eq!((second.bytes, cache.counts()), (first.bytes, (2, 2)));
 }
 
 #[test]
@@ -422,8 +462,10 @@ fn verification_finds_a_broken_promise() {
     lab.chain();
     let source = wheel("manylinux_2_17", &[(MODULE, &lab.module(&[ONE]))]);
     let mut claimed = repaired(&source, &lab, &RepairOptions::default());
-    claimed.bytes = source.bytes().to_vec();
+    claimed.bytes.clear();
+    source.copy_to(&mut claimed.bytes).unwrap();
     claimed.filename = source.filename().clone();
+    claimed.changed.clear();
     let error = verify(&claimed).unwrap_err();
     let RepairError::Unverified { findings, .. } = &error else {
         panic!("{error}");
@@ -434,4 +476,35 @@ fn verification_finds_a_broken_promise() {
             .any(|finding| matches!(finding, Finding::MissingLibrary { .. }))
     );
     assert!(error.to_string().contains("libone.so.1"), "{error}");
+}
+
+#[test]
+fn verification_reads_what_was_changed() {
+    let lab = Lab::new();
+    lab.chain();
+    let source = wheel(
+        "linux",
+        &[(MODULE, &lab.module(&[ONE])), ("demo/a.py", b"a")],
+    );
+    let mut repaired = repaired(&source, &lab, &RepairOptions::default());
+    verify(&repaired).unwrap();
+    // Another module under the row of the right one.
+    let wheel = opened(&repaired);
+    let module = lab.module(&[]);
+    repaired.bytes = with_member(&wheel, MODULE, &module);
+    let error = verify(&repaired).unwrap_err();
+    assert!(matches!(error, RepairError::Record { .. }), "{error}");
+}
+
+/// The wheel's archive with another content of a member, RECORD as it is.
+fn with_member(wheel: &Wheel, member: &str, content: &[u8]) -> Vec<u8> {
+    let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for entry in wheel.entries() {
+        let options = zip::write::SimpleFileOptions::default();
+        out.start_file(&entry.name, options).unwrap();
+        let own = wheel.read(&entry.name).unwrap();
+        let content = if entry.name == member { content } else { &own };
+        std::io::Write::write_all(&mut out, content).unwrap();
+    }
+    out.finish().unwrap().into_inner()
 }

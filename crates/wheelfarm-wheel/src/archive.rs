@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fs_err::File;
 use wheelfarm_types::{Digest, WheelFilename};
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
@@ -51,12 +52,22 @@ impl Wheel {
         );
         let read = || {
             let filename = name.parse()?;
-            let file = fs_err::File::open(path)?;
+            let file = File::open(path)?;
             let length = file.metadata()?.len();
             Ok((filename, Source::File(Arc::new(file), length)))
         };
         let (filename, source) = read().map_err(|problem: WheelProblem| problem.of(&name))?;
         Self::checked(source, filename, limits)
+    }
+
+    /// Opens the wheel in a file that is called something else, for now.
+    pub fn from_file(file: File, filename: WheelFilename) -> Result<Self, WheelError> {
+        let length = file
+            .metadata()
+            .map_err(|error| WheelProblem::Io(error).of(&filename))?
+            .len();
+        let source = Source::File(Arc::new(file), length);
+        Self::checked(source, filename, Limits::default())
     }
 
     /// Opens a wheel held in memory.
@@ -189,7 +200,15 @@ impl Wheel {
     ///
     /// Inflates the whole archive, one member at a time.
     pub fn verify_record(&self) -> Result<Vec<RecordFinding>, WheelError> {
-        crate::record::verify(self, &self.record()?)
+        self.compare_record(|_| None)
+    }
+
+    /// Like [`Wheel::verify_record`]; members whose digests are known are not unpacked.
+    pub fn compare_record(
+        &self,
+        digest: impl Fn(&str) -> Option<Digest>,
+    ) -> Result<Vec<RecordFinding>, WheelError> {
+        crate::record::compare(self, &self.record()?, digest)
     }
 
     fn headers(&self, file: &str) -> Result<(String, Headers), WheelError> {

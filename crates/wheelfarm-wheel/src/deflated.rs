@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn levels_change_the_size_alone() {
-        let text: String = (0..20_000).map(|n| format!("{} ", n * n)).collect();
+        let squares: Vec<_> = (0..20_000).map(|n| (n * n).to_string()).collect();
+        let text = squares.join(" ");
         let at = |level| Deflated::at(text.clone(), Level::new(level).unwrap());
         assert!(at(0).stored);
         assert!(at(1).data.len() > at(9).data.len());

@@ -115,8 +115,12 @@ pub(crate) fn is_record(dist_info: &str, name: &str) -> bool {
         .is_some_and(|file| matches!(file, "/RECORD" | "/RECORD.jws" | "/RECORD.p7s"))
 }
 
-/// See [`Wheel::verify_record`].
-pub(crate) fn verify(wheel: &Wheel, record: &Record) -> Result<Vec<RecordFinding>, WheelError> {
+/// See [`Wheel::compare_record`].
+pub(crate) fn compare(
+    wheel: &Wheel,
+    record: &Record,
+    digest: impl Fn(&str) -> Option<Digest>,
+) -> Result<Vec<RecordFinding>, WheelError> {
     let mut findings = BTreeSet::new();
     let mut rows: BTreeMap<&str, &RecordRow> = BTreeMap::new();
     for row in &record.rows {
@@ -144,11 +148,11 @@ pub(crate) fn verify(wheel: &Wheel, record: &Record) -> Result<Vec<RecordFinding
             findings.insert(RecordFinding::NoHash(name));
             continue;
         };
-        let content = wheel.read(&name)?;
-        let actual = match algorithm {
-            "sha256" => Sha256::digest(content).to_vec(),
-            "sha384" => Sha384::digest(content).to_vec(),
-            "sha512" => Sha512::digest(content).to_vec(),
+        let actual = match (algorithm, digest(&name)) {
+            ("sha256", Some(digest)) => digest.as_bytes().to_vec(),
+            ("sha256", None) => Sha256::digest(wheel.read(&name)?).to_vec(),
+            ("sha384", _) => Sha384::digest(wheel.read(&name)?).to_vec(),
+            ("sha512", _) => Sha512::digest(wheel.read(&name)?).to_vec(),
             _ => {
                 findings.insert(RecordFinding::NoHash(name));
                 continue;

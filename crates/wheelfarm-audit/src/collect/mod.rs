@@ -18,6 +18,8 @@ use crate::{
 use names::NamedArch;
 use scan::Scanned;
 
+pub use scan::Objects;
+
 /// Audits a wheel against the root of the environment it was built in.
 ///
 /// Every ELF object of the archive is looked at, whether RECORD lists it or not. Reading the objects uses all
@@ -27,9 +29,20 @@ pub fn audit(
     root: &LibraryRoot,
     options: &AuditOptions,
 ) -> Result<AuditReport, AuditError> {
+    audit_objects(wheel, &Objects::read(wheel)?, root, options)
+}
+
+/// Like [`audit`], of a wheel whose objects have been read.
+pub fn audit_objects(
+    wheel: &Wheel,
+    objects: &Objects,
+    root: &LibraryRoot,
+    options: &AuditOptions,
+) -> Result<AuditReport, AuditError> {
     let policies = Policies::builtin()?;
     let exclude = options.excluded()?;
-    let (scanned, mut findings) = scan::scan(wheel, policies)?;
+    let scanned = &objects.scanned;
+    let mut findings = objects.findings.clone();
     let named = names::of(wheel.filename());
     let arch = match named.arch {
         NamedArch::Is(arch) => Some(arch),
@@ -77,7 +90,7 @@ pub fn audit(
             resolver.tree(object.facts.clone(), origin, included)
         })
         .collect::<Result<Vec<_>, AuditError>>()?;
-    complete(&scanned, &mut trees);
+    complete(scanned, &mut trees);
 
     let needed: HashSet<&String> = scanned
         .iter()
@@ -127,7 +140,7 @@ pub fn audit(
         Some((policy, arch)) => externals(&subjects, policy, arch, root, policies)?,
         None => Vec::new(),
     };
-    notes::about_objects(wheel, &scanned, arch, libc, &mut findings);
+    notes::about_objects(wheel, scanned, arch, libc, &mut findings);
     notes::about_libraries(&subjects, &external, &mut findings);
     notes::about_tags(
         wheel,

@@ -1,12 +1,19 @@
 //! Finding and reading the ELF objects of a wheel.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread;
 
+use rayon::prelude::*;
 use wheelfarm_elf::Elf;
+use wheelfarm_types::Digest;
 use wheelfarm_wheel::{Entry, EntryKind, Wheel};
 
+use crate::budget::Budget;
 use crate::{AuditError, ElfFacts, Finding, LibcFamily, Policies};
+
+/// Unpacked bytes in memory at a time, but for members that are larger.
+const MEMORY: u64 = 64 << 20;
 
 /// An ELF object of the wheel.
 pub(super) struct Scanned {
@@ -15,10 +22,17 @@ pub(super) struct Scanned {
     pub(super) facts: Arc<ElfFacts>,
 }
 
-enum Outcome {
+/// What one member is.
+struct Outcome {
+    what: What,
+    digest: Option<Digest>,
+}
+
+enum What {
     NotElf,
-    Object(Scanned),
-    Finding(Finding),
+    Object(Arc<ElfFacts>),
+    /// Looks like ELF and cannot be read, with the reason.
+    Unreadable(String),
 }
 
 impl Scanned {
@@ -35,78 +49,152 @@ impl Scanned {
     }
 }
 
-/// All objects, sorted by path, and what is to be said about members that are none.
-pub(super) fn scan(
-    wheel: &Wheel,
-    policies: &Policies,
-) -> Result<(Vec<Scanned>, Vec<Finding>), AuditError> {
-    let mut entries: Vec<&Entry> = wheel
-        .entries()
-        .iter()
-        .filter(|entry| entry.kind != EntryKind::Directory)
-        .collect();
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let outcomes: Vec<_> = thread::scope(|scope| {
-        let entries = &entries;
-        let threads: Vec<_> = (0..workers)
-            .map(|first| {
-                scope.spawn(move || {
-                    entries
-                        .iter()
-                        .enumerate()
-                        .skip(first)
-                        .step_by(workers)
-                        .map(|(index, entry)| (index, one(wheel, entry, policies)))
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| match thread.join() {
-                Ok(outcomes) => outcomes,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    });
-    let mut outcomes = outcomes;
-    outcomes.sort_by_key(|(index, _)| *index);
-    let mut objects = Vec::new();
-    let mut findings: Vec<Finding> = entries
-        .iter()
-        .filter(|entry| entry.kind == EntryKind::Symlink)
-        .map(|entry| Finding::SymbolicLink {
-            path: entry.name.clone(),
-        })
-        .collect();
-    for (_, outcome) in outcomes {
-        match outcome? {
-            Outcome::NotElf => {}
-            Outcome::Object(object) => objects.push(object),
-            Outcome::Finding(finding) => findings.push(finding),
-        }
-    }
-    Ok((objects, findings))
+/// The ELF objects of a wheel, read once: for an audit, for a repair, and to verify what came of it.
+pub struct Objects {
+    /// Sorted by path.
+    pub(super) scanned: Vec<Scanned>,
+    /// What is to be said about members that could not be read.
+    pub(super) findings: Vec<Finding>,
+    /// Of each member's content, if they were asked for; of a symbolic link's target.
+    digests: HashMap<String, Digest>,
 }
 
-fn one(wheel: &Wheel, entry: &Entry, policies: &Policies) -> Result<Outcome, AuditError> {
+/// What is known of a member from elsewhere.
+enum Known<'a> {
+    Nothing,
+    /// It is the same in a wheel that was read before.
+    In(&'a Objects),
+}
+
+impl Objects {
+    /// Reads the objects; other members are not unpacked.
+    pub fn read(wheel: &Wheel) -> Result<Self, AuditError> {
+        Self::of(wheel, false, |_| Known::Nothing)
+    }
+
+    /// Like [`Objects::read`]; unpacks and hashes all members, so that nobody has to do so again.
+    pub fn read_hashed(wheel: &Wheel) -> Result<Self, AuditError> {
+        Self::of(wheel, true, |_| Known::Nothing)
+    }
+
+    /// The objects of a wheel that was made from the one that `self` was read from. Members of which `unchanged`
+    /// is true are not read again; the others are, and hashed.
+    pub fn read_changed(
+        &self,
+        wheel: &Wheel,
+        unchanged: impl Fn(&str) -> bool + Sync,
+    ) -> Result<Self, AuditError> {
+        Self::of(wheel, true, |name| {
+            if unchanged(name) {
+                Known::In(self)
+            } else {
+                Known::Nothing
+            }
+        })
+    }
+
+    /// The digest of a member's content, if it was hashed.
+    pub fn digest(&self, member: &str) -> Option<Digest> {
+        self.digests.get(member).copied()
+    }
+
+    fn of<'a>(
+        wheel: &Wheel,
+        hash: bool,
+        known: impl Fn(&str) -> Known<'a> + Sync,
+    ) -> Result<Self, AuditError> {
+        let policies = Policies::builtin()?;
+        let mut entries: Vec<&Entry> = wheel
+            .entries()
+            .iter()
+            .filter(|entry| entry.kind != EntryKind::Directory)
+            .collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        // The largest first: no thread waits for another that began with it last.
+        let mut order: Vec<&Entry> = entries.clone();
+        order.sort_by_key(|entry| Reverse(entry.size));
+        let memory = Budget::new(MEMORY);
+        let mut outcomes: HashMap<&str, Outcome> = order
+            .into_par_iter()
+            .map(|entry| {
+                let outcome = match known(&entry.name) {
+                    Known::In(objects) => objects.outcome(&entry.name),
+                    Known::Nothing => {
+                        memory.with(entry.size, || one(wheel, entry, policies, hash))?
+                    }
+                };
+                Ok((entry.name.as_str(), outcome))
+            })
+            .collect::<Result<_, AuditError>>()?;
+
+        let mut objects = Self {
+            scanned: Vec::new(),
+            findings: Vec::new(),
+            digests: HashMap::new(),
+        };
+        for entry in entries {
+            if entry.kind == EntryKind::Symlink {
+                objects.findings.push(Finding::SymbolicLink {
+                    path: entry.name.clone(),
+                });
+            }
+            let Some(outcome) = outcomes.remove(entry.name.as_str()) else {
+                continue;
+            };
+            let path = entry.name.clone();
+            if let Some(digest) = outcome.digest {
+                objects.digests.insert(path.clone(), digest);
+            }
+            match outcome.what {
+                What::NotElf => {}
+                What::Object(facts) => objects.scanned.push(Scanned { path, facts }),
+                What::Unreadable(reason) => {
+                    objects.findings.push(Finding::Unreadable { path, reason });
+                }
+            }
+        }
+        Ok(objects)
+    }
+
+    fn outcome(&self, path: &str) -> Outcome {
+        let at = self
+            .scanned
+            .binary_search_by(|object| object.path.as_str().cmp(path));
+        Outcome {
+            what: match at.ok().and_then(|at| self.scanned.get(at)) {
+                Some(object) => What::Object(object.facts.clone()),
+                None => What::NotElf,
+            },
+            digest: self.digest(path),
+        }
+    }
+}
+
+fn one(
+    wheel: &Wheel,
+    entry: &Entry,
+    policies: &Policies,
+    hash: bool,
+) -> Result<Outcome, AuditError> {
+    let nothing = Outcome {
+        what: What::NotElf,
+        digest: None,
+    };
     // A link that leads nowhere is reported as a link; there is nothing to read.
     let Ok(file) = wheel.follow(entry) else {
-        return Ok(Outcome::NotElf);
+        return Ok(nothing);
     };
-    if !Elf::is_elf(&wheel.read_start(&file.name, 16)?) {
-        return Ok(Outcome::NotElf);
+    if !hash && !Elf::is_elf(&wheel.read_start(&file.name, 16)?) {
+        return Ok(nothing);
     }
     let bytes = wheel.read(&file.name)?;
-    Ok(match ElfFacts::read(&bytes, policies) {
-        Ok(facts) => Outcome::Object(Scanned {
-            path: entry.name.clone(),
-            facts: Arc::new(facts),
-        }),
-        Err(error) => Outcome::Finding(Finding::Unreadable {
-            path: entry.name.clone(),
-            reason: error.to_string(),
-        }),
-    })
+    let digest = hash.then(|| Digest::of(&bytes));
+    if !Elf::is_elf(&bytes) {
+        return Ok(Outcome { digest, ..nothing });
+    }
+    let what = match ElfFacts::read(&bytes, policies) {
+        Ok(facts) => What::Object(Arc::new(facts)),
+        Err(error) => What::Unreadable(error.to_string()),
+    };
+    Ok(Outcome { what, digest })
 }

@@ -6,6 +6,7 @@
 mod context;
 mod environment;
 mod fetched;
+mod grafts;
 mod prove;
 mod raw;
 mod repair;

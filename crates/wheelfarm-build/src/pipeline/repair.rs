@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use wheelfarm_audit::{AuditOptions, AuditReport, LibraryRoot, audit};
-use wheelfarm_repair::{Graft, RepairError, RepairOptions, apply, plan, verify};
+use wheelfarm_audit::{AuditOptions, AuditReport, LibraryRoot, Objects, audit_objects};
+use wheelfarm_repair::{Graft, GraftCache, RepairError, RepairOptions, apply, plan, verify};
 use wheelfarm_types::{BuildTag, Digest, Target, WheelFilename};
 use wheelfarm_wheel::{Scheme, Wheel, WheelError, WheelWriter};
 
@@ -14,6 +14,7 @@ use super::context::{Context, run_cpu};
 use crate::environment::EnvironmentRecord;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
+use crate::pipeline::grafts::StoredGrafts;
 use crate::recipes::Recipe;
 use crate::records::{REPAIR_SCHEMA, RawRecord, Vendored, WheelInputs, WheelRecord, kind};
 
@@ -63,7 +64,8 @@ pub(super) async fn repaired_wheel(
         let bytes = context.store.get(&raw.wheel).await?;
         let root = library_root(context, environment.root).await?;
         let (filename, inputs) = (raw.filename.clone(), inputs.clone());
-        run_cpu(move || repair(bytes, filename, &root, &inputs, key)).await
+        let grafts = StoredGrafts::of(&context.store);
+        run_cpu(move || repair(bytes, filename, &root, &inputs, key, &grafts)).await
     };
     let (repaired, seconds) = context.staged(&job.id(), Stage::Repair, work).await?;
     let record = WheelRecord {
@@ -119,6 +121,7 @@ fn repair(
     root: &Path,
     inputs: &WheelInputs,
     key: Digest,
+    grafts: &dyn GraftCache,
 ) -> Result<Repaired, JobError> {
     let wheel = Wheel::from_bytes(bytes, filename).map_err(failed)?;
     let build_tag = inputs
@@ -134,8 +137,9 @@ fn repair(
         include: inputs.include.clone(),
         ..AuditOptions::default()
     };
-    let report =
-        audit(&wheel, &root, &audit_options).map_err(|error| failed(RepairError::from(error)))?;
+    let objects = Objects::read_hashed(&wheel).map_err(|error| failed(RepairError::from(error)))?;
+    let report = audit_objects(&wheel, &objects, &root, &audit_options)
+        .map_err(|error| failed(RepairError::from(error)))?;
     let options = RepairOptions {
         build_tag,
         audit: audit_options,
@@ -145,12 +149,15 @@ fn repair(
     if !plan.policy.libc.runs_on(inputs.target.libc) {
         return Err(too_new(&wheel, &report, &root, options, inputs.target));
     }
-    let repaired = apply(&plan, &wheel, &root).map_err(failed)?;
-    verify(&repaired).map_err(failed)?;
+    let mut bytes = Vec::new();
+    let changed = apply(&plan, &wheel, &objects, &root, grafts, &mut bytes).map_err(failed)?;
+    let bytes = Bytes::from(bytes);
+    let repaired = Wheel::from_bytes(bytes.clone(), plan.filename.clone()).map_err(failed)?;
+    verify(&plan, &repaired, &objects, &changed).map_err(failed)?;
     Ok(Repaired {
         modules: modules(&wheel, &report),
-        filename: repaired.filename,
-        bytes: repaired.bytes.into(),
+        filename: plan.filename,
+        bytes,
         vendored: plan.grafts.iter().map(vendored).collect(),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use wheelfarm_repair::GraftCache;
+use wheelfarm_repair::{GraftCache, Make, RepairError};
 use wheelfarm_types::Digest;
 use wheelfarm_wheel::Deflated;
 
@@ -15,96 +15,85 @@ pub(crate) struct Grafts {
     changed: Condvar,
 }
 
-/// One wheel's way to the shared libraries. What it took on and did not deliver is free again when it is dropped,
-/// so that a wheel that fails holds up no other.
-#[derive(Debug)]
-pub(crate) struct GraftsOfWheel<'a> {
+/// A library that this thread has taken on. Dropped without one, it leaves the library to the next.
+struct Claim<'a> {
     grafts: &'a Grafts,
-    taken: Mutex<Vec<Digest>>,
+    key: Digest,
 }
 
 impl Grafts {
-    /// For the repair of one wheel, on one thread.
-    pub(crate) fn for_wheel(&self) -> GraftsOfWheel<'_> {
-        GraftsOfWheel {
-            grafts: self,
-            taken: Mutex::default(),
-        }
-    }
-
     fn known(&self) -> MutexGuard<'_, HashMap<Digest, Option<Deflated>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl GraftCache for GraftsOfWheel<'_> {
-    /// Waits for a thread that is at the same library. None: now it is the caller's, who has to [`Self::put`] it.
-    fn get(&self, key: &Digest) -> Option<Deflated> {
-        let mut known = self.grafts.known();
-        loop {
-            match known.get(key) {
-                Some(Some(library)) => return Some(library.clone()),
-                Some(None) => {
-                    let woken = self.grafts.changed.wait(known);
-                    known = woken.unwrap_or_else(PoisonError::into_inner);
-                }
-                None => break,
+impl GraftCache for Grafts {
+    /// Waits for a thread that is at the same library.
+    fn get_or_make(&self, key: &Digest, make: Make<'_>) -> Result<Deflated, RepairError> {
+        let mut known = self.known();
+        while let Some(library) = known.get(key) {
+            if let Some(library) = library {
+                return Ok(library.clone());
             }
+            let woken = self.changed.wait(known);
+            known = woken.unwrap_or_else(PoisonError::into_inner);
         }
         known.insert(*key, None);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.push(*key);
-        None
-    }
-
-    fn put(&self, key: &Digest, library: &Deflated) {
-        self.grafts.known().insert(*key, Some(library.clone()));
-        self.grafts.changed.notify_all();
+        drop(known);
+        let _claim = Claim {
+            grafts: self,
+            key: *key,
+        };
+        let library = make()?;
+        self.known().insert(*key, Some(library.clone()));
+        Ok(library)
     }
 }
 
-impl Drop for GraftsOfWheel<'_> {
+impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut known = self.grafts.known();
-        for key in taken {
-            if known.get(key).is_some_and(Option::is_none) {
-                known.remove(key);
-            }
+        if known.get(&self.key).is_some_and(Option::is_none) {
+            known.remove(&self.key);
         }
+        drop(known);
         self.grafts.changed.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
     fn a_library_is_made_once() {
         let grafts = Grafts::default();
         let key = Digest::of("key");
-        let made = std::sync::atomic::AtomicUsize::new(0);
+        let made = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let cache = grafts.for_wheel();
-                    if cache.get(&key).is_none() {
-                        made.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                        cache.put(&key, &Deflated::of("library"));
-                    }
+                    let make = || {
+                        made.fetch_add(1, Ordering::SeqCst);
+                        Ok(Deflated::of("library"))
+                    };
+                    let library = grafts.get_or_make(&key, &make).unwrap();
+                    assert_eq!(library, Deflated::of("library"));
                 });
             }
         });
         assert_eq!(made.into_inner(), 1);
-        assert!(grafts.for_wheel().get(&key).is_some());
     }
 
     #[test]
     fn a_failure_leaves_it_to_the_next() {
         let grafts = Grafts::default();
         let key = Digest::of("key");
-        assert!(grafts.for_wheel().get(&key).is_none());
-        assert!(grafts.for_wheel().get(&key).is_none());
+        let fail = || Err(RepairError::Changed("library".to_owned()));
+        assert!(grafts.get_or_make(&key, &fail).is_err());
+        let make = || Ok(Deflated::of("library"));
+        assert!(grafts.get_or_make(&key, &make).is_ok());
     }
 }

@@ -1,14 +1,14 @@
 //! `wheelfarm repair`.
 
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use owo_colors::OwoColorize;
+use rayon::prelude::*;
 use serde_json::{Value, json};
-use wheelfarm_audit::{AuditOptions, LibraryRoot, audit};
-use wheelfarm_coordinator::write_atomic;
-use wheelfarm_repair::{RepairError, RepairOptions, RepairPlan, apply_with, plan, verify};
+use wheelfarm_audit::{AuditOptions, LibraryRoot, Objects, audit_objects};
+use wheelfarm_coordinator::AtomicFile;
+use wheelfarm_repair::{RepairError, RepairOptions, RepairPlan, apply, plan, verify};
 use wheelfarm_wheel::{Wheel, WheelError};
 
 use super::graft_cache::Grafts;
@@ -43,11 +43,16 @@ pub(crate) fn run(
     let root = opened::library_root(&args.audit.libraries)?;
     fs_err::create_dir_all(&args.wheel_dir).map_err(|e| Failure::machine(e.to_string()))?;
     let grafts = Grafts::default();
-    let outcomes = each(&args.wheels, args.jobs, |wheel| {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(args.jobs.map_or(0, usize::from))
+        .build()
+        .map_err(|error| Failure::machine(format!("no threads: {error}")))?;
+    let one = |wheel: &PathBuf| {
         let outcome = repair(wheel, args, &settings, &root, &grafts);
         tell(wheel, &outcome, printer);
         outcome
-    });
+    };
+    let outcomes: Vec<_> = threads.install(|| args.wheels.par_iter().map(one).collect());
     if global.format == Format::Json {
         let wheels: Vec<_> = args.wheels.iter().zip(&outcomes).map(as_json).collect();
         printer.result(json!({ "version": 1, "wheels": wheels }));
@@ -64,39 +69,6 @@ pub(crate) fn run(
     Ok(exit.unwrap_or(Exit::Ok))
 }
 
-/// Calls `one` for every wheel, several at a time; results in the order of the wheels.
-fn each<T: Send>(
-    wheels: &[PathBuf],
-    jobs: Option<std::num::NonZeroUsize>,
-    one: impl Fn(&Path) -> T + Sync,
-) -> Vec<T> {
-    let jobs = jobs.or_else(|| thread::available_parallelism().ok());
-    let jobs = jobs.map_or(1, usize::from).min(wheels.len());
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(wheel) = wheels.get(index) else {
-                return done;
-            };
-            done.push((index, one(wheel)));
-        }
-    };
-    let mut results: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| match thread.join() {
-                Ok(done) => done,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    });
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
 fn repair(
     path: &Path,
     args: &RepairArgs,
@@ -109,10 +81,11 @@ fn repair(
         include: args.include.clone(),
         ..opened::audit_options(&args.audit)
     };
-    let report = audit(&wheel, root, &audit_options)?;
+    let objects = Objects::read_hashed(&wheel)?;
+    let report = audit_objects(&wheel, &objects, root, &audit_options)?;
     if report.verdicts.is_empty() {
         if wheel.filename().is_pure() && args.audit.allow_pure_python_wheel {
-            return write(args, &wheel.filename().to_string(), wheel.bytes(), None);
+            return hand_on(args, &wheel);
         }
         let message = format!("{}: {}", report.wheel, show_json::not_judged(&report));
         return Err(Failure::finding(message).with_hint(Some(
@@ -129,16 +102,27 @@ fn repair(
         audit: audit_options,
     };
     let plan = plan(&wheel, &report, root, &options)?;
-    let name = plan.filename.to_string();
-    if is_done(&wheel, &plan)? {
-        return write(args, &name, wheel.bytes(), None);
+    if is_done(&wheel, &objects, &plan)? {
+        return hand_on(args, &wheel);
     }
     if !settings.edit && plan.edits_elf() {
         return Err(refused(&plan));
     }
-    let repaired = apply_with(&plan, &wheel, root, &grafts.for_wheel())?;
-    verify(&repaired)?;
-    write(args, &name, &repaired.bytes, Some(plan))
+    let path = args.wheel_dir.join(plan.filename.to_string());
+    let io = |error: std::io::Error| Failure::machine(error.to_string());
+    let mut file = AtomicFile::create(&path).map_err(io)?;
+    let mut out = BufWriter::new(file.writer());
+    let changed = apply(&plan, &wheel, &objects, root, grafts, &mut out)?;
+    out.flush().map_err(io)?;
+    drop(out);
+    let written = fs_err::File::open(file.temporary()).map_err(io)?;
+    let repaired = Wheel::from_file(written, plan.filename.clone())?;
+    verify(&plan, &repaired, &objects, &changed)?;
+    file.commit().map_err(io)?;
+    Ok(Repaired {
+        path,
+        plan: Some(plan),
+    })
 }
 
 /// What `--patcher none` says to a plan that edits.
@@ -159,7 +143,7 @@ fn refused(plan: &RepairPlan) -> Failure {
 }
 
 /// Whether the wheel is already what the plan makes of it: such a wheel keeps its bytes.
-fn is_done(wheel: &Wheel, plan: &RepairPlan) -> Result<bool, WheelError> {
+fn is_done(wheel: &Wheel, objects: &Objects, plan: &RepairPlan) -> Result<bool, WheelError> {
     if !plan.grafts.is_empty() || !plan.edits.is_empty() || plan.filename != *wheel.filename() {
         return Ok(false);
     }
@@ -167,18 +151,20 @@ fn is_done(wheel: &Wheel, plan: &RepairPlan) -> Result<bool, WheelError> {
     let mut outside: Vec<_> = wheel.filename().tags().collect();
     inside.sort();
     outside.sort();
-    Ok((inside == outside || !plan.update_tags) && wheel.verify_record()?.is_empty())
+    let record = wheel.compare_record(|member| objects.digest(member))?;
+    Ok((inside == outside || !plan.update_tags) && record.is_empty())
 }
 
-fn write(
-    args: &RepairArgs,
-    name: &str,
-    bytes: &[u8],
-    plan: Option<RepairPlan>,
-) -> Result<Repaired, Failure> {
-    let path = args.wheel_dir.join(name);
-    write_atomic(&path, bytes).map_err(|error| Failure::machine(error.to_string()))?;
-    Ok(Repaired { path, plan })
+/// Copies a wheel that stays as it is.
+fn hand_on(args: &RepairArgs, wheel: &Wheel) -> Result<Repaired, Failure> {
+    let path = args.wheel_dir.join(wheel.filename().to_string());
+    let copy = || {
+        let mut file = AtomicFile::create(&path)?;
+        wheel.copy_to(file.writer())?;
+        file.commit()
+    };
+    copy().map_err(|error: std::io::Error| Failure::machine(error.to_string()))?;
+    Ok(Repaired { path, plan: None })
 }
 
 fn tell(wheel: &Path, outcome: &Result<Repaired, Failure>, printer: Printer) {
@@ -283,18 +269,5 @@ impl From<RepairError> for Failure {
             error => Self::finding(error.to_string()),
         };
         failure.with_hint(hint.map(str::to_owned))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_keep_the_order_of_the_wheels() {
-        let wheels: Vec<_> = (0..20).map(|n| PathBuf::from(n.to_string())).collect();
-        let jobs = std::num::NonZeroUsize::new(4);
-        let results = each(&wheels, jobs, Path::to_owned);
-        assert_eq!(results, wheels);
     }
 }
