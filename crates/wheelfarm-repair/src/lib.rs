@@ -10,6 +10,7 @@ mod apply;
 mod error;
 mod grafting;
 mod included;
+mod licenses;
 mod naming;
 mod objects;
 mod options;

@@ -97,6 +97,31 @@ fn grafted_and_own_objects_are_stripped() {
 }
 
 #[test]
+fn the_sbom_has_licences() {
+    let lab = Lab::new();
+    lab.chain();
+    lab.write(
+        "root/.wheelfarm/licenses.tsv",
+        "libone1\tExpat\nlibone1\tsomething else\n",
+    );
+    let source = wheel("linux", &[(MODULE, &lab.module(&[ONE]))]);
+    let result = repaired(&source, &lab, &RepairOptions::default());
+    let text = result
+        .read("demo-1.0.dist-info/sboms/wheelfarm.cdx.json")
+        .unwrap();
+    let bom: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(
+        bom["components"][0]["licenses"],
+        serde_json::json!([
+            {"license": {"id": "MIT"}},
+            {"license": {"name": "something else"}},
+        ])
+    );
+    // Nobody knows where the other comes from.
+    assert!(bom["components"][1].get("licenses").is_none());
+}
+
+#[test]
 fn what_cannot_be_stripped_stays_as_it_is_and_is_named() {
     let lab = Lab::new();
     let mut helper = lab.module_of("void base(void); void help(void) { base(); }", &["-g"]);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use wheelfarm_audit::{Manager, Package};
 use wheelfarm_types::Digest;
 
+use crate::licenses::{self, Choice};
 use crate::{RepairError, RepairPlan};
 
 /// File name below `.dist-info/sboms/`.
@@ -49,6 +50,8 @@ struct Component {
     version: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     hashes: Vec<Hash>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    licenses: Vec<Choice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     purl: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -94,6 +97,7 @@ pub(crate) fn document(plan: &RepairPlan, written: &[Digest]) -> Result<Vec<u8>,
         name: filename.name.clone(),
         version: Some(filename.version.clone()),
         hashes: Vec::new(),
+        licenses: Vec::new(),
         purl: Some(purl.clone()),
         properties: Vec::new(),
     };
@@ -129,6 +133,7 @@ pub(crate) fn document(plan: &RepairPlan, written: &[Digest]) -> Result<Vec<u8>,
                 alg: "SHA-256",
                 content: digest.to_string(),
             }],
+            licenses: graft.owner.as_ref().map(licenses::of).unwrap_or_default(),
             purl: graft.owner.as_ref().map(package_url),
             properties,
         });
@@ -171,14 +176,17 @@ fn package_url(package: &Package) -> String {
         url += &encode(&distro.id);
         url.push('/');
     }
+    // Of rpm's versions, the epoch stands apart.
+    let (epoch, version) = match package.version.split_once(':') {
+        Some((epoch, version)) if package.manager == Manager::Rpm => (Some(epoch), version),
+        _ => (None, package.version.as_str()),
+    };
     // Writing to a String cannot fail.
-    let _ = write!(
-        url,
-        "{}@{}",
-        encode(&package.name),
-        encode(&package.version)
-    );
+    let _ = write!(url, "{}@{}", encode(&package.name), encode(version));
     let _ = write!(url, "?arch={}", encode(&package.arch));
+    if let Some(epoch) = epoch {
+        let _ = write!(url, "&epoch={}", encode(epoch));
+    }
     if let Some(distro) = &package.distro {
         let version = distro.version.as_ref().map(|version| format!("-{version}"));
         let _ = write!(
@@ -220,10 +228,22 @@ mod tests {
                 id: "debian".into(),
                 version: Some("12".into()),
             }),
+            licenses: Vec::new(),
         };
         assert_eq!(
             package_url(&package),
             "pkg:deb/debian/libstdc%2B%2B6@1%3A12.2.0-14~deb12u1%2Bb1?arch=amd64&distro=debian-12"
+        );
+        let package = Package {
+            manager: Manager::Rpm,
+            name: "openssl-libs".into(),
+            version: "1:3.5.1-4.el9".into(),
+            arch: "x86_64".into(),
+            ..package
+        };
+        assert_eq!(
+            package_url(&package),
+            "pkg:rpm/debian/openssl-libs@3.5.1-4.el9?arch=x86_64&epoch=1&distro=debian-12"
         );
     }
 }

@@ -1,7 +1,9 @@
 //! The directory that stands for `/` of an environment.
 
+mod licenses;
 mod loader;
 mod owners;
+mod rpm;
 mod walk;
 
 use std::collections::HashMap;
@@ -100,9 +102,25 @@ impl LibraryRoot {
     /// The distribution package that a file belongs to.
     pub fn owner(&self, path: &str) -> Option<Package> {
         let real = self.resolve(path);
-        self.owners
+        let owner = self
+            .owners
             .of(path)
-            .or_else(|| self.owners.of(real.as_deref()?))
+            .or_else(|| self.owners.of(real.as_deref()?));
+        owner.map(|owner| self.with_licenses(owner))
+    }
+
+    /// dpkg's database has no licences; they are in a file of the package.
+    fn with_licenses(&self, mut package: Package) -> Package {
+        if let Some(directory) = &self.directory
+            && self.owners.have_copyright_files()
+        {
+            let file = format!("/usr/share/doc/{}/copyright", package.name);
+            // One that cannot be read is as good as none.
+            if let Ok(Some(text)) = walk::read_text(directory, &file) {
+                package.licenses = licenses::of_copyright(&text);
+            }
+        }
+        package
     }
 
     /// The distribution, from `etc/os-release`.

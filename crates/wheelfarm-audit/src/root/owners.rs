@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::walk;
+use super::{licenses, rpm, walk};
 use crate::AuditError;
 
 type Read<'a> = &'a dyn Fn(&str) -> Result<Option<String>, AuditError>;
@@ -44,16 +44,22 @@ pub struct Package {
     pub arch: String,
     /// The distribution, if the root says.
     pub distro: Option<Distro>,
+    /// Its licences, as its manager names them: one expression for rpm and apk; for dpkg the short names of its
+    /// copyright file. Empty if they are not known.
+    #[serde(default)]
+    pub licenses: Vec<String>,
 }
 
-/// Ownership: `.wheelfarm/owners.tsv` if the root was made by the farm, otherwise the text databases of dpkg
-/// and apk where they are on a live system.
+/// Ownership: `.wheelfarm/owners.tsv` if the root was made by the farm, otherwise the databases of dpkg, apk and rpm
+/// where they are on a live system.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     manager: Option<Manager>,
     distro: Option<Distro>,
     packages: Vec<Row>,
     by_path: HashMap<String, usize>,
+    /// By package name; for dpkg on a live system, they are read when they are asked for.
+    licenses: HashMap<String, Vec<String>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -85,14 +91,33 @@ impl Owners {
                 }
             };
             owners.tsv(&text)?;
-        } else if let Some(status) = read("/var/lib/dpkg/status")? {
+            owners.licenses = read("/.wheelfarm/licenses.tsv")?
+                .map(|text| licenses::table(&text))
+                .unwrap_or_default();
+            return Ok(owners);
+        }
+        // A system may have other managers' tools, with empty databases.
+        if let Some(status) = read("/var/lib/dpkg/status")? {
             owners.manager = Some(Manager::Deb);
             owners.dpkg(root, read, &status)?;
-        } else if let Some(installed) = read("/lib/apk/db/installed")? {
-            owners.manager = Some(Manager::Apk);
-            owners.apk(&installed);
+        }
+        for path in ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"] {
+            if owners.packages.is_empty()
+                && let Some(installed) = read(path)?
+            {
+                owners.manager = Some(Manager::Apk);
+                owners.apk(&installed);
+            }
+        }
+        if owners.packages.is_empty() {
+            owners.rpm(rpm::installed(root)?);
         }
         Ok(owners)
+    }
+
+    /// Whether licences have to be looked for in copyright files.
+    pub(super) fn have_copyright_files(&self) -> bool {
+        self.manager == Some(Manager::Deb) && self.licenses.is_empty()
     }
 
     pub(super) fn of(&self, path: &str) -> Option<Package> {
@@ -103,6 +128,7 @@ impl Owners {
             version: row.version.clone(),
             arch: row.arch.clone(),
             distro: self.distro.clone(),
+            licenses: self.licenses.get(&row.name).cloned().unwrap_or_default(),
         })
     }
 
@@ -192,11 +218,16 @@ impl Owners {
                     .to_owned()
             };
             let index = self.packages.len();
-            self.packages.push(Row {
+            let row = Row {
                 name: field("P:"),
                 version: field("V:"),
                 arch: field("A:"),
-            });
+            };
+            if row.name.is_empty() {
+                continue;
+            }
+            self.add_license(&row.name, field("L:"));
+            self.packages.push(row);
             let mut directory = "";
             for line in stanza.lines() {
                 if let Some(path) = line.strip_prefix("F:") {
@@ -206,6 +237,31 @@ impl Owners {
                         .insert(merged(&format!("/{directory}/{name}")), index);
                 }
             }
+        }
+    }
+}
+
+impl Owners {
+    /// What rpm's database says.
+    fn rpm(&mut self, installed: Vec<rpm::Installed>) {
+        for package in installed {
+            self.manager = Some(Manager::Rpm);
+            let index = self.packages.len();
+            for path in &package.libraries {
+                self.by_path.insert(merged(path), index);
+            }
+            self.add_license(&package.name, package.license);
+            self.packages.push(Row {
+                name: package.name,
+                version: package.version,
+                arch: package.arch,
+            });
+        }
+    }
+
+    fn add_license(&mut self, package: &str, license: String) {
+        if !license.is_empty() {
+            self.licenses.insert(package.to_owned(), vec![license]);
         }
     }
 }

@@ -119,6 +119,10 @@ fn owners_of_a_made_root() {
     assert_eq!(root.owner("/usr/lib/libz.so.1").unwrap().name, "zlib1g");
     assert_eq!(root.owner("/usr/lib/other"), None);
     assert_eq!(root.package_version("zlib1g"), Some("1:1.2"));
+    assert_eq!(root.owner("/usr/lib/libz.so.1").unwrap().licenses, [""; 0]);
+    write(folder.path(), ".wheelfarm/licenses.tsv", "zlib1g\tZlib\n");
+    let owner = open().unwrap().owner("/usr/lib/libz.so.1").unwrap();
+    assert_eq!(owner.licenses, ["Zlib"]);
 
     write(folder.path(), ".wheelfarm/manager", "pacman\n");
     assert!(open().unwrap_err().to_string().contains("pacman"));
@@ -141,20 +145,30 @@ fn owners_of_live_systems() {
         "var/lib/dpkg/info/libpq5:amd64.list",
         "/usr\n/lib/libpq.so.5\n",
     );
+    write(
+        folder.path(),
+        "usr/share/doc/libpq5/copyright",
+        "Format: 1.0\n\nFiles: *\nLicense: PostgreSQL\n",
+    );
     let root = LibraryRoot::open(folder.path()).unwrap();
-    assert_eq!(root.owner("/usr/lib/libpq.so.5").unwrap().version, "15");
+    let owner = root.owner("/usr/lib/libpq.so.5").unwrap();
+    assert_eq!(
+        (owner.version.as_str(), owner.licenses),
+        ("15", vec!["PostgreSQL".to_owned()])
+    );
     assert_eq!(root.package_version("gone"), None);
 
     let folder = self::root();
     write(
         folder.path(),
         "lib/apk/db/installed",
-        "C:x\nP:musl\nV:1.2.5-r0\nA:x86_64\nF:lib\nR:ld-musl-x86_64.so.1\n\nP:libpq\nV:16\nA:x86_64\nF:usr/lib\nR:libpq.so.5\n",
+        "C:x\nP:musl\nV:1.2.5-r0\nA:x86_64\nF:lib\nR:ld-musl-x86_64.so.1\n\nP:libpq\nV:16\nA:x86_64\nL:PostgreSQL\nF:usr/lib\nR:libpq.so.5\n",
     );
+    // Tools of another manager, that has installed nothing.
+    write(folder.path(), "var/lib/dpkg/status", "");
     let root = LibraryRoot::open(folder.path()).unwrap();
-    assert_eq!(
-        root.owner("/usr/lib/libpq.so.5").unwrap().manager,
-        Manager::Apk
-    );
+    let owner = root.owner("/usr/lib/libpq.so.5").unwrap();
+    assert_eq!(owner.manager, Manager::Apk);
+    assert_eq!(owner.licenses, ["PostgreSQL"]);
     assert_eq!(root.package_version("musl"), Some("1.2.5-r0"));
 }
