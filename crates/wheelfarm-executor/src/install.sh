@@ -38,28 +38,32 @@ install() {
   esac
 }
 
-# The package database, for the manifest and for who owns which library; then every library of the root file
+# The package database, for the manifest, for who owns which library and for its licences; then every library of the root file
 # system (Python's own modules are no libraries), and what the loader reads.
 record() {
   case $manager in
   apt)
     dpkg-query -W -f='${binary:Package}\t${Package}\t${Version}\t${Architecture}\t${db:Status-Abbrev}\n' >$dir/packages || return
     grep -F .so /var/lib/dpkg/info/*.list >$dir/owners
+    grep -s -H -E '^(Format|License)' /usr/share/doc/*/copyright >$dir/licenses
     ;;
   dnf)
     rpm -qa --qf '%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{ARCH}\n' >$dir/packages || return
     rpm -qa --qf '[%{FILENAMES}\t%{=NAME}\t%{=ARCH}\n]' | grep -F .so >$dir/owners
+    rpm -qa --qf '%{NAME}\t%{LICENSE}\n' >$dir/licenses
     ;;
   apk)
     for file in /lib/apk/db/installed /usr/lib/apk/db/installed; do
       if [ -f $file ]; then cat $file; echo; fi
     done >$dir/packages
     : >$dir/owners
+    : >$dir/licenses
     ;;
   esac
   {
     echo tmp/.wheelfarm/packages
     echo tmp/.wheelfarm/owners
+    echo tmp/.wheelfarm/licenses
     find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp \) -prune -o \
       \( -type f -o -type l \) \( -name '*.so' -o -name '*.so.*' \) \
       ! -name '*.cpython-*' ! -name '*.py' ! -name '*.hmac' ! -name ld.so.cache -print

@@ -21,6 +21,7 @@ mod error;
 mod images;
 mod inputs;
 mod install;
+mod licenses;
 mod log;
 mod manifest;
 mod output;

@@ -1,7 +1,7 @@
 //! The library root of an environment: a tar file with fixed order, times and owners, so that equal content
 //! gives equal bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -10,12 +10,14 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 use wheelfarm_build::environment::{PackageManager, SystemPackage};
 
+use crate::licenses;
 use crate::manifest::{Installed, parse};
 use crate::output::clean;
 
 /// Where `install.sh` puts what it says about packages.
 const PACKAGES: &str = "tmp/.wheelfarm/packages";
 const OWNERS: &str = "tmp/.wheelfarm/owners";
+const LICENSES: &str = "tmp/.wheelfarm/licenses";
 /// Upper bound of entries: an image has a few thousand libraries.
 const MOST_ENTRIES: usize = 200_000;
 /// A chain of directory links longer than this is a loop.
@@ -40,8 +42,9 @@ pub(crate) fn repack(archive: &Bytes, manager: PackageManager) -> Result<Library
         Some(Node::File { bytes, .. }) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         _ => Err(format!("it has no `{path}`")),
     };
-    let (packages, owners) = (text(PACKAGES)?, text(OWNERS)?);
+    let (packages, owners, licenses) = (text(PACKAGES)?, text(OWNERS)?, text(LICENSES)?);
     let installed = parse(manager, &packages, &owners);
+    let licenses = licenses_table(&installed, licenses::parse(manager, &packages, &licenses));
     if installed.packages.is_empty() {
         return Err("it lists no installed package".to_owned());
     }
@@ -51,7 +54,11 @@ pub(crate) fn repack(archive: &Bytes, manager: PackageManager) -> Result<Library
         PackageManager::Apk => "apk\n",
     };
     let table = owners_table(&nodes, &installed);
-    for (path, text) in [("manager", manager.to_owned()), ("owners.tsv", table)] {
+    for (path, text) in [
+        ("manager", manager.to_owned()),
+        ("owners.tsv", table),
+        ("licenses.tsv", licenses),
+    ] {
         let node = Node::File {
             bytes: text.into(),
             executable: false,
@@ -134,6 +141,32 @@ fn owners_table(nodes: &BTreeMap<String, Node>, installed: &Installed) -> String
         writeln!(table, "/{path}\t{name}\t{version}\t{arch}").ok();
     }
     table
+}
+
+/// `package<TAB>licence`, a line for each licence of every package that owns a library.
+fn licenses_table(installed: &Installed, licenses: Vec<(String, String)>) -> String {
+    let owners: BTreeSet<&str> = installed
+        .owners
+        .values()
+        .map(|package| package.name.as_str())
+        .collect();
+    let mut table: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (package, license) in licenses {
+        let license = license.split_whitespace().collect::<Vec<_>>().join(" ");
+        if owners.contains(package.as_str()) && !license.is_empty() {
+            let licenses = table.entry(package).or_default();
+            if !licenses.contains(&license) {
+                licenses.push(license);
+            }
+        }
+    }
+    let mut text = String::new();
+    for (package, licenses) in table {
+        for license in licenses {
+            writeln!(text, "{package}\t{license}").ok();
+        }
+    }
+    text
 }
 
 /// `path` without its leading slash, and with links to directories followed: package databases still say
@@ -226,11 +259,16 @@ mod tests {
         builder.into_inner().unwrap().into()
     }
 
-    const ENTRIES: [(&str, &str); 6] = [
+    const ENTRIES: [(&str, &str); 7] = [
         (PACKAGES, "zlib1g\tzlib1g\t1\tamd64\tii \n"),
         (
             OWNERS,
             "/var/lib/dpkg/info/zlib1g.list:/lib/a/libz.so.1\n/var/lib/dpkg/info/zlib1g.list:/gone.so\n",
+        ),
+        (
+            LICENSES,
+            "/usr/share/doc/zlib1g/copyright:Format: 1\n/usr/share/doc/zlib1g/copyright:License: Zlib\n\
+             /usr/share/doc/zlib1g/copyright:License: Zlib\n/usr/share/doc/gcc/copyright:License: GPL\n",
         ),
         ("./usr/lib/a/libz.so.1.2", "ELF"),
         ("./usr/lib/a/libz.so.1", "-> libz.so.1.2"),
@@ -254,7 +292,8 @@ mod tests {
         let root = repack(&archive(&ENTRIES, 5), PackageManager::Apt).unwrap();
         assert_eq!(root.manifest.len(), 1);
         let files = unpacked(&root.tar);
-        assert_eq!(files.len(), 6);
+        assert_eq!(files.len(), 7);
+        assert_eq!(files[".wheelfarm/licenses.tsv"], "zlib1g\tZlib\n");
         assert_eq!(files["lib"], "-> usr/lib");
         assert_eq!(files["usr/lib/a/twin.so"], "ELF");
         assert_eq!(files[".wheelfarm/manager"], "deb\n");
@@ -279,9 +318,9 @@ mod tests {
             repack(&archive(entries, 0), PackageManager::Apt).unwrap_err()
         };
         assert!(refused(&ENTRIES[1..]).contains(PACKAGES));
-        let empty = [(PACKAGES, ""), (OWNERS, "")];
+        let empty = [(PACKAGES, ""), (OWNERS, ""), (LICENSES, "")];
         assert!(refused(&empty).contains("no installed package"));
-        let dangling = [(PACKAGES, ""), (OWNERS, ""), ("a.so", "= b.so")];
+        let dangling = [("a.so", "= b.so")];
         assert!(refused(&dangling).contains("b.so"));
     }
 

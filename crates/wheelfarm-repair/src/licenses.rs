@@ -145,13 +145,18 @@ pub(crate) enum License {
 
 /// The licences of a package.
 pub(crate) fn of(package: &Package) -> Vec<Choice> {
-    let names = package.licenses.iter();
-    match package.manager {
-        Manager::Deb => names
-            .map(|name| Choice::License(short_name(name)))
-            .collect(),
-        Manager::Rpm | Manager::Apk => names.map(|text| expression(text)).collect(),
+    let mut choices = Vec::new();
+    for name in &package.licenses {
+        let choice = match package.manager {
+            Manager::Deb => Choice::License(short_name(name)),
+            Manager::Rpm | Manager::Apk => expression(name),
+        };
+        // `zlib` and `Zlib`, say.
+        if !choices.contains(&choice) {
+            choices.push(choice);
+        }
     }
+    choices
 }
 
 fn short_name(name: &str) -> License {

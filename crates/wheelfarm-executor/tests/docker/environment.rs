@@ -74,6 +74,8 @@ async fn packages_are_installed_recorded_and_found_again() {
         owners.contains("/usr/lib/x86_64-linux-gnu/libc.so.6\tlibc6\t"),
         "{owners}"
     );
+    let licenses = &files[".wheelfarm/licenses.tsv"];
+    assert!(licenses.contains("liblzo2-2\tGPL-2+\n"), "{licenses}");
     for path in [
         "etc/os-release",
         "usr/lib/os-release",
