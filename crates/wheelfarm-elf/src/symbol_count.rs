@@ -53,8 +53,15 @@ impl<'a> Elf<'a> {
     }
 
     fn highest_relocated_symbol(&self) -> Result<u64, ElfError> {
-        let jump_slots_are_rela = self.dynamic_value(DT_PLTREL) == Some(DT_RELA);
         let mut highest = 0;
+        self.each_relocation(|_, symbol| highest = highest.max(symbol))?;
+        Ok(highest)
+    }
+
+    /// Calls `see` with the address (`r_offset`) and symbol of every relocation that
+    /// a loader carries out, compact ones (`DT_RELR`), which have no symbols, left out.
+    pub(crate) fn each_relocation(&self, mut see: impl FnMut(u64, u64)) -> Result<(), ElfError> {
+        let jump_slots_are_rela = self.dynamic_value(DT_PLTREL) == Some(DT_RELA);
         for (table, size, rela) in [
             (DT_REL, DT_RELSZ, false),
             (DT_RELA, DT_RELASZ, true),
@@ -69,15 +76,15 @@ impl<'a> Elf<'a> {
             let entry = if rela { 3 * word } else { 2 * word };
             let mut fields = self.reader.fields(offset, size, what)?;
             for _ in 0..size / entry {
-                let _offset = fields.word()?;
+                let address = fields.word()?;
                 let info = fields.word()?;
                 if rela {
                     let _addend = fields.word()?;
                 }
-                highest = highest.max(self.relocated_symbol(info));
+                see(address, self.relocated_symbol(info));
             }
         }
-        Ok(highest)
+        Ok(())
     }
 
     /// `ELF_R_SYM`.

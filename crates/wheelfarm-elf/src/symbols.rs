@@ -68,6 +68,7 @@ pub struct DynamicSymbol<'a> {
 pub(crate) struct RawSymbol {
     pub(crate) name: u32,
     pub(crate) value: u64,
+    pub(crate) size: u64,
     pub(crate) info: u8,
     pub(crate) section: u16,
 }
@@ -88,13 +89,14 @@ impl RawSymbol {
         Ok(match class {
             Class::Elf32 => {
                 let value = fields.word()?;
-                let _size = fields.word()?;
+                let size = fields.word()?;
                 let info = fields.u8()?;
                 let _other = fields.u8()?;
                 let section = fields.u16()?;
                 RawSymbol {
                     name,
                     value,
+                    size,
                     info,
                     section,
                 }
@@ -104,9 +106,11 @@ impl RawSymbol {
                 let _other = fields.u8()?;
                 let section = fields.u16()?;
                 let value = fields.word()?;
+                let size = fields.word()?;
                 RawSymbol {
                     name,
                     value,
+                    size,
                     info,
                     section,
                 }

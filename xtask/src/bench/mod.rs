@@ -2,10 +2,11 @@
 //!
 //! What they find goes into `docs/benchmarks.md` by hand: it depends on the machine.
 
-use wheelfarm_tests::anyhow::{Result, bail};
-
+mod edit;
 mod verdicts;
 mod wheels;
+
+use wheelfarm_tests::anyhow::{Result, bail};
 
 struct Bench {
     name: &'static str,
@@ -13,11 +14,18 @@ struct Bench {
     run: fn(&[String]) -> Result<()>,
 }
 
-const BENCHES: [Bench; 1] = [Bench {
-    name: "verdicts",
-    help: "compare `show` with auditwheel's on real wheels of the index",
-    run: verdicts::run,
-}];
+const BENCHES: [Bench; 2] = [
+    Bench {
+        name: "edit",
+        help: "edit thousands of real ELF objects, beside patchelf",
+        run: edit::run,
+    },
+    Bench {
+        name: "verdicts",
+        help: "compare `show` with auditwheel's on real wheels of the index",
+        run: verdicts::run,
+    },
+];
 
 /// Runs the benchmark that the first argument names; it gets the others.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {

@@ -8,7 +8,8 @@ use super::EditError;
 use super::plan::{Plan, interpreter_segment};
 use super::room::{self, Block, Room};
 use super::space::{
-    check_limits, end_of_memory, extensible, next, page_size, table_offset_for_program,
+    behind_relocations, check_limits, end_of_memory, extensible, next, page_size,
+    table_offset_for_program,
 };
 use crate::constants::{
     DT_STRTAB, PF_R, PF_W, PT_DYNAMIC, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE,
@@ -76,8 +77,9 @@ impl Layout {
             ..Layout::default()
         };
         let mut wanted = wanted(elf, dynamic, plan);
+        let extended = extensible(elf);
+        let appends = !wanted.is_empty() && extended.is_none();
         if !wanted.is_empty() {
-            let extended = extensible(elf);
             let mut rows = elf.segments.len() as u64;
             if extended.is_none() {
                 layout.segments.retain(|segment| segment.kind != PT_NULL);
@@ -108,6 +110,9 @@ impl Layout {
             }
         }
         layout.follow();
+        if appends {
+            layout.part_from_children();
+        }
         if let Some(flags) = plan.stack_flags {
             for segment in &mut layout.segments {
                 if segment.kind == PT_GNU_STACK {
@@ -135,7 +140,8 @@ impl Layout {
             .ok_or(EditError::Unsupported("there is nothing to place"))?;
         let mut offset = next(elf.reader.length(), first.align.max(16), first.phase)
             .ok_or_else(|| overflow.clone())?;
-        let mut address = end.checked_add(offset % align).ok_or(overflow)?;
+        let start = behind_relocations(elf, end, align);
+        let mut address = start.checked_add(offset % align).ok_or(overflow)?;
         if matches!(first.part, Part::Table)
             && let Some(same) = table_offset_for_program(elf, end, offset)?
         {
@@ -156,8 +162,8 @@ impl Layout {
             .segments
             .iter()
             .rposition(|segment| segment.kind == PT_LOAD);
-        self.segments
-            .insert(behind.map_or(0, |index| index + 1), segment);
+        let index = behind.map_or(0, |index| index + 1);
+        self.segments.insert(index, segment);
         Ok(segment)
     }
 
@@ -239,6 +245,45 @@ impl Layout {
             }
         }
     }
+
+    /// Keeps program headers of parts that begin a loadable segment from passing for
+    /// its owner: of those with one offset, `llvm-strip` takes the first, and aligns
+    /// all of them as that one asks.
+    fn part_from_children(&mut self) {
+        let last = |segment: &Segment| segment.kind == PT_LOAD;
+        let Some(index) = self.segments.iter().rposition(last) else {
+            return;
+        };
+        let Some((before, from)) = self.segments.split_at_mut_checked(index) else {
+            return;
+        };
+        let Some(load) = from.first().copied() else {
+            return;
+        };
+        let mut first = before
+            .iter_mut()
+            .filter(|segment| segment.offset == load.offset && segment.file_size > 0);
+        match first.next() {
+            // It has to stand before all loadable ones, and nobody reads its alignment.
+            Some(segment) if segment.kind == PT_INTERP => segment.align = load.align,
+            Some(segment) if is_free(segment) => {
+                let all = std::mem::take(&mut self.segments);
+                let (moving, mut kept): (Vec<_>, Vec<_>) = all
+                    .into_iter()
+                    .enumerate()
+                    .partition(|(at, segment)| *at < index && is_free(segment));
+                let behind = (index + 1).saturating_sub(moving.len()).min(kept.len());
+                kept.splice(behind..behind, moving);
+                self.segments = kept.into_iter().map(|(_, segment)| segment).collect();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether the program header may stand anywhere in the table.
+fn is_free(segment: &Segment) -> bool {
+    matches!(segment.kind, PT_NOTE | PT_GNU_PROPERTY | PT_DYNAMIC)
 }
 
 /// The parts that do not fit where they are.

@@ -5,11 +5,14 @@ use crate::constants::{ET_EXEC, PF_X, PT_GNU_RELRO, PT_LOAD};
 use crate::header::Class;
 use crate::object::Elf;
 use crate::segment::Segment;
+use crate::symbols::RawSymbol;
 
 /// No supported page is smaller.
 const MIN_PAGE: u64 = 0x1000;
 /// Larger alignments are no page sizes.
 const MAX_PAGE: u64 = 0x1_0000_0000;
+/// How many addresses may be left out to please `eu-elflint`.
+const MAX_GAP: u64 = 16 << 20;
 /// How many zero bytes may be spent to keep the program headers of a program where
 /// old kernels expect them.
 const MAX_PADDING: u64 = 64 << 20;
@@ -70,6 +73,34 @@ pub(super) fn end_of_memory(elf: &Elf<'_>) -> Result<u64, EditError> {
         .map(|segment| segment.address.checked_add(segment.memory_size))
         .try_fold(0, |end, this| Some(this?.max(end)))
         .ok_or(EditError::Unsupported("its addresses overflow"))
+}
+
+/// The least address for new read-only memory behind `end`, in steps of `align`.
+///
+/// elfutils' `eu-elflint` takes a relocation to write as many bytes as its symbol is
+/// large, and reports one that so reaches into read-only memory. Addresses cost
+/// nothing, so the memory begins where none does.
+pub(super) fn behind_relocations(elf: &Elf<'_>, end: u64, align: u64) -> u64 {
+    // Relocations that cannot be read are no reason to refuse the edit.
+    let Ok(Some(table)) = elf.symbol_table() else {
+        return end;
+    };
+    let size = RawSymbol::size(elf.header.class);
+    let mut reach = 0;
+    let read = elf.each_relocation(|address, symbol| {
+        let at = table.offset.saturating_add(symbol.saturating_mul(size));
+        if symbol < table.count
+            && address < end
+            && let Ok(symbol) = RawSymbol::parse(elf.reader, at)
+        {
+            reach = address.saturating_add(symbol.size).max(reach);
+        }
+    });
+    let behind = reach
+        .checked_add(1)
+        .and_then(|reach| reach.checked_next_multiple_of(align))
+        .filter(|behind| read.is_ok() && *behind <= end.saturating_add(MAX_GAP));
+    behind.unwrap_or(end).max(end)
 }
 
 /// Where a program's table has to go: kernels before 5.18 take its address to be
