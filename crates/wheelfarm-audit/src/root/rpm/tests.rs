@@ -98,10 +98,14 @@ fn root_with(files: &[(&str, &[u8])]) -> tempfile::TempDir {
 /// An SQLite file that `python3` writes: rpm's tables, one of them with more rows than a page has room for. `end` is
 /// done before the writer is killed.
 fn sqlite(page_size: u32, mode: &str, end: &str) -> tempfile::TempDir {
+    sqlite_of(&headers(), page_size, mode, end)
+}
+
+fn sqlite_of(headers: &[Vec<u8>], page_size: u32, mode: &str, end: &str) -> tempfile::TempDir {
     let root = root_with(&[]);
     let directory = root.path().join("usr/lib/sysimage/rpm");
     fs_err::create_dir_all(&directory).unwrap();
-    for (index, header) in headers().iter().enumerate() {
+    for (index, header) in headers.iter().enumerate() {
         fs_err::write(directory.join(format!("{index}.header")), header).unwrap();
     }
     let script = format!(
@@ -114,16 +118,17 @@ db.execute('PRAGMA wal_autocheckpoint = 0')
 db.execute('CREATE TABLE Name (key TEXT NOT NULL, hnum INTEGER NOT NULL)')
 db.execute(\"CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)\")
 db.execute('BEGIN')
-for number in range(2000):
+for number in range(300):
     db.execute('INSERT INTO Packages (blob) VALUES (?)', (b'no header',))
     db.execute('INSERT INTO Name VALUES (?, ?)', ('name', number))
-for number in range(3):
+for number in range({}):
     blob = open(f'{{number}}.header', 'rb').read()
     db.execute('INSERT INTO Packages (blob) VALUES (?)', (blob,))
 db.execute('COMMIT')
 {end}
 os._exit(0)
-"
+",
+        headers.len()
     );
     let run = Command::new("python3")
         .args(["-c", &script])
@@ -287,8 +292,11 @@ fn damage_is_passed_over() {
         let directory = root.path().join("usr/lib/sysimage/rpm");
         fs_err::read(directory.join(name)).unwrap()
     };
-    let whole = file(&sqlite(512, "delete", "db.close()"), "rpmdb.sqlite");
-    let begun = sqlite(512, "wal", "");
+    let whole = file(
+        &sqlite_of(&small, 512, "delete", "db.close()"),
+        "rpmdb.sqlite",
+    );
+    let begun = sqlite_of(&small, 512, "wal", "");
     let (begun, log) = (
         file(&begun, "rpmdb.sqlite"),
         file(&begun, "rpmdb.sqlite-wal"),
