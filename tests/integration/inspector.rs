@@ -245,7 +245,7 @@ fn lddtree_shows_what_is_found_and_what_is_not() {
 fn options_that_there_are_not() {
     let (farm, _) = farm();
     for (option, said) in [
-        ("-z9", "--zip-compression-level"),
+        ("-z10", "--zip-compression-level"),
         ("--bogus", "--bogus"),
         ("--plat=linux_x86_64", "linux_x86_64"),
     ] {

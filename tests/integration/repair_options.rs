@@ -8,7 +8,7 @@ use wheelfarm_tests::auditwheel::AuditWheel;
 use wheelfarm_tests::compiled::{fresh_wheel, loading_wheel};
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::process;
-use wheelfarm_tests::wheel::{names, read};
+use wheelfarm_tests::wheel::{names, packed_size, read};
 
 use crate::support::{failed, files};
 
@@ -89,6 +89,49 @@ fn stripped_objects_are_no_larger_than_auditwheels_and_load() {
         .unwrap();
     let again = fs_err::read(farm.work().join(again.stdout.trim())).unwrap();
     assert_eq!(again, fs_err::read(&ours).unwrap());
+}
+
+#[test]
+fn wheels_are_compressed_as_hard_as_is_asked_for() {
+    let auditwheel = AuditWheel::install().unwrap();
+    let (farm, libraries) = farm();
+    let wheel = fresh_wheel(&farm.work(), Path::new(&libraries), "demo").unwrap();
+    let size = |wheel: &Path| -> u64 {
+        let objects = objects(wheel).into_keys();
+        objects.map(|name| packed_size(wheel, &name).unwrap()).sum()
+    };
+    let mut sizes = Vec::new();
+    for level in ["0", "1", "9"] {
+        let theirs = auditwheel
+            .repair(
+                &wheel,
+                &["-z", level],
+                Path::new(&libraries),
+                &farm.work().join(format!("theirs-{level}")),
+            )
+            .unwrap();
+        let text = wheel.display().to_string();
+        let run = farm
+            .run(["repair", "-z", level, "-w", level, &text])
+            .unwrap();
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let ours = farm.work().join(run.stdout.trim());
+        assert!(size(&ours) <= size(&theirs) * 101 / 100, "level {level}");
+        // A repaired wheel is compressed anew too, and comes out the same.
+        let again = ["repair", "-z", level, "-w", "again"];
+        let repaired = farm.work().join(&ours).display().to_string();
+        let run = farm.run(again.iter().copied().chain([repaired.as_str()]));
+        let again = farm.work().join(run.unwrap().stdout.trim());
+        assert_eq!(fs_err::read(again).unwrap(), fs_err::read(&ours).unwrap());
+        sizes.push(size(&ours));
+    }
+    assert!(sizes.is_sorted_by(|one, next| one > next), "{sizes:?}");
+    let name = "AUDITWHEEL_ZIP_COMPRESSION_LEVEL";
+    let (other, _) = self::farm();
+    let run = other
+        .with(name, "best")
+        .run(["repair", "x-1-py3-none-any.whl"]);
+    failed(&run.unwrap(), 2, &[name, "best"], &["0 to 9"]);
 }
 
 #[test]

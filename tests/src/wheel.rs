@@ -44,6 +44,12 @@ pub fn names(wheel: &Path) -> Result<Vec<String>> {
         .collect()
 }
 
+/// Size in bytes of a file of a wheel as it lies in the archive.
+pub fn packed_size(wheel: &Path, name: &str) -> Result<u64> {
+    let mut archive = zip::ZipArchive::new(fs_err::File::open(wheel)?)?;
+    Ok(archive.by_name(name)?.compressed_size())
+}
+
 /// A file of a wheel.
 pub fn read(wheel: &Path, name: &str) -> Result<Vec<u8>> {
     let mut archive = zip::ZipArchive::new(fs_err::File::open(wheel)?)?;

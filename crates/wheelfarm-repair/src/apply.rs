@@ -6,7 +6,7 @@ use std::io::Write;
 use rayon::prelude::*;
 use wheelfarm_audit::{LibraryRoot, Objects};
 use wheelfarm_types::{BuildTag, Digest};
-use wheelfarm_wheel::{Deflated, Wheel, WheelWriter};
+use wheelfarm_wheel::{Deflated, Level, Wheel, WheelWriter};
 
 use crate::objects::Change;
 use crate::{Graft, MemberEdit, RepairError, RepairPlan, sbom, scripts, tags};
@@ -47,11 +47,15 @@ pub fn apply(
 ) -> Result<BTreeSet<String>, RepairError> {
     let digest = |member: &str| objects.digest(member);
     let mut writer = WheelWriter::from_hashed(wheel, plan.filename.clone(), digest)?;
+    if let Some(level) = plan.level() {
+        writer = writer.at_level(level);
+    }
+    let level = plan.level().unwrap_or_default();
     let mut changed = BTreeSet::new();
     let libraries: Vec<_> = plan
         .grafts
         .par_iter()
-        .map(|graft| grafted(graft, root, cache))
+        .map(|graft| grafted(graft, level, root, cache))
         .collect::<Result<_, _>>()?;
     let written: Vec<_> = libraries.iter().map(Deflated::digest).collect();
     for (graft, library) in plan.grafts.iter().zip(libraries) {
@@ -63,7 +67,7 @@ pub fn apply(
     let patched: Vec<_> = plan
         .edits
         .par_iter()
-        .map(|change| patched(change, wheel))
+        .map(|change| patched(change, level, wheel))
         .collect::<Result<_, _>>()?;
     for (change, (object, executable)) in plan.edits.iter().zip(patched) {
         let mut place = &change.member;
@@ -101,13 +105,14 @@ pub fn apply(
 
 fn grafted(
     graft: &Graft,
+    level: Level,
     root: &LibraryRoot,
     cache: &dyn GraftCache,
 ) -> Result<Deflated, RepairError> {
     let change = Change::of_graft(graft);
     // The crate's version stands for the editor's and the compressor's.
     let inputs = format!(
-        "{}\n{}\n{change:?}",
+        "{}\n{}\n{change:?}\n{level:?}",
         env!("CARGO_PKG_VERSION"),
         graft.digest
     );
@@ -117,16 +122,20 @@ fn grafted(
         if Digest::of(&source) != graft.digest {
             return Err(RepairError::Changed(graft.source.clone()));
         }
-        Ok(Deflated::of(change.apply(&source, &graft.source)?))
+        Ok(Deflated::at(change.apply(&source, &graft.source)?, level))
     })
 }
 
 /// An object of the wheel as it will be, and whether it was executable.
-fn patched(change: &MemberEdit, wheel: &Wheel) -> Result<(Deflated, bool), RepairError> {
+fn patched(
+    change: &MemberEdit,
+    level: Level,
+    wheel: &Wheel,
+) -> Result<(Deflated, bool), RepairError> {
     let Some(entry) = wheel.entry(&change.member) else {
         return Err(RepairError::Changed(change.member.clone()));
     };
     let file = wheel.follow(entry)?;
     let bytes = Change::of_member(change).apply(&wheel.read(&file.name)?, &change.member)?;
-    Ok((Deflated::of(bytes), file.executable))
+    Ok((Deflated::at(bytes, level), file.executable))
 }

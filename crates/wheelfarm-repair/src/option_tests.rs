@@ -1,11 +1,17 @@
-//! What callers can ask for beyond the usual: stripped objects, libraries that code loads by itself.
+//! What callers can ask for beyond the usual: stripped objects, libraries that code loads by itself, levels.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 use wheelfarm_audit::{AuditOptions, LibraryRoot, Objects, audit};
 use wheelfarm_elf::{Elf, strip};
-use wheelfarm_wheel::Wheel;
+use wheelfarm_types::Digest;
+use wheelfarm_wheel::{Deflated, Level, Wheel};
 
 use crate::testing::{Lab, wheel};
-use crate::{NoCache, RepairError, RepairOptions, RepairPlan, apply, plan, verify};
+use crate::{
+    GraftCache, Make, NoCache, RepairError, RepairOptions, RepairPlan, apply, plan, verify,
+};
 
 const MODULE: &str = "demo/_demo.cpython-311-x86_64-linux-gnu.so";
 const HELPER: &str = "demo/data/helper.so";
@@ -94,6 +100,53 @@ fn grafted_and_own_objects_are_stripped() {
     let plan = planned(&only_helper, &lab, &stripping()).unwrap();
     assert_eq!(plan.edits.len(), 1);
     assert!(!plan.edits_elf(), "strip alone is no edit");
+}
+
+/// Remembers what it was asked for.
+#[derive(Default)]
+struct Keys(Mutex<BTreeSet<Digest>>);
+
+impl GraftCache for Keys {
+    fn get_or_make(&self, key: &Digest, make: Make<'_>) -> Result<Deflated, RepairError> {
+        self.0.lock().unwrap().insert(*key);
+        make()
+    }
+}
+
+#[test]
+fn a_level_is_for_everything_and_part_of_a_grafts_key() {
+    let lab = Lab::new();
+    lab.chain();
+    let text = "all work and no play ".repeat(2000);
+    let members: [(&str, &[u8]); 2] = [
+        (MODULE, &lab.module(&[ONE])),
+        ("demo/text.py", text.as_bytes()),
+    ];
+    let source = wheel("linux", &members);
+    let root = LibraryRoot::open(&lab.root()).unwrap();
+    let objects = Objects::read_hashed(&source).unwrap();
+    let keys = Keys::default();
+    let size = |level: Option<u8>| {
+        let options = RepairOptions {
+            level: level.and_then(Level::new),
+            ..RepairOptions::default()
+        };
+        let plan = planned(&source, &lab, &options).unwrap();
+        let mut bytes = Vec::new();
+        let changed = apply(&plan, &source, &objects, &root, &keys, &mut bytes).unwrap();
+        let wheel = Wheel::from_bytes(bytes.clone(), plan.filename.clone()).unwrap();
+        verify(&plan, &wheel, &objects, &changed).unwrap();
+        assert_eq!(wheel.read("demo/text.py").unwrap(), text.as_bytes());
+        bytes.len()
+    };
+    let (none, fast, best) = (size(Some(0)), size(Some(1)), size(Some(9)));
+    assert!(none > text.len() + fast, "{none} {fast}");
+    assert!(fast > best, "{fast} {best}");
+    assert_eq!(keys.0.lock().unwrap().len(), 3 * 2);
+    // The default is a level too: its libraries are those of that level.
+    size(None);
+    size(Some(6));
+    assert_eq!(keys.0.lock().unwrap().len(), 4 * 2);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use wheelfarm_audit::AuditOptions;
 use wheelfarm_types::{BuildTag, Target};
+use wheelfarm_wheel::Level;
 
 /// How to repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct RepairOptions {
     pub update_tags: bool,
     /// Whether grafted libraries and all objects of the wheel lose their symbol tables and debug information.
     pub strip: bool,
+    /// How hard all members are compressed; none: the default for those that change, and the others keep their bytes.
+    pub level: Option<Level>,
     /// The options that the report was made with; the repaired wheel is verified with them.
     pub audit: AuditOptions,
 }
@@ -32,6 +35,7 @@ impl Default for RepairOptions {
             only_plat: false,
             update_tags: true,
             strip: false,
+            level: None,
             audit: AuditOptions::default(),
         }
     }

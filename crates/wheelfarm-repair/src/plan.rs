@@ -7,7 +7,7 @@ use wheelfarm_audit::{
     AuditOptions, AuditReport, Finding, LibcFamily, LibraryRoot, Package, Policies, Verdict,
 };
 use wheelfarm_types::{Arch, Digest, Target, WheelFilename};
-use wheelfarm_wheel::Wheel;
+use wheelfarm_wheel::{Level, Wheel};
 
 use crate::grafting::Grafting;
 use crate::{RepairError, RepairOptions, tags};
@@ -32,6 +32,10 @@ pub struct RepairPlan {
     /// Objects that were to be stripped and cannot be, with the reason: they keep what they have.
     #[serde(default)]
     pub unstripped: BTreeMap<String, String>,
+    /// How hard all members are compressed, from 0 to 9; none: the default for those that change, and the others keep
+    /// their bytes.
+    #[serde(default)]
+    pub level: Option<u8>,
     /// The options of the audit: exclusions hold for the repaired wheel too.
     pub audit: AuditOptions,
 }
@@ -85,6 +89,11 @@ pub struct MemberEdit {
 }
 
 impl RepairPlan {
+    /// [`RepairPlan::level`], if it is one.
+    pub(crate) fn level(&self) -> Option<Level> {
+        self.level.and_then(Level::new)
+    }
+
     /// Whether the plan edits ELF objects, beyond stripping them.
     pub fn edits_elf(&self) -> bool {
         // A grafted library always gets a name and a path of its own.
@@ -184,6 +193,7 @@ pub fn plan(
         grafts,
         edits,
         unstripped,
+        level: options.level.map(Level::number),
         audit,
     })
 }

@@ -81,8 +81,9 @@ pub(crate) struct RepairArgs {
     pub(crate) jobs: Option<std::num::NonZeroUsize>,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
-    // It is auditwheel's and known, so that the error can say what it is.
-    #[arg(short = 'z', long, hide = true, value_name = "LEVEL")]
+    /// Compress everything anew, from 0 (not at all) to 9 (best) [env: `AUDITWHEEL_ZIP_COMPRESSION_LEVEL`] [default: 6
+    /// for what changes]
+    #[arg(short = 'z', long, value_name = "LEVEL")]
     pub(crate) zip_compression_level: Option<String>,
 }
 

@@ -32,14 +32,6 @@ pub(crate) fn run(
     printer: Printer,
 ) -> Result<Exit, Failure> {
     let settings = Settings::of(args)?;
-    if args.zip_compression_level.is_some() {
-        return Err(Failure::usage(
-            "`-z/--zip-compression-level` is an option of auditwheel that wheelfarm does not have yet",
-        )
-        .with_hint(Some(
-            "leave it out: wheels are repaired without it".to_owned(),
-        )));
-    }
     let root = opened::library_root(&args.audit.libraries)?;
     fs_err::create_dir_all(&args.wheel_dir).map_err(|e| Failure::machine(e.to_string()))?;
     let grafts = Grafts::default();
@@ -99,6 +91,7 @@ fn repair(
         only_plat: args.only_plat,
         update_tags: !args.no_update_tags,
         strip: args.strip,
+        level: settings.level,
         audit: audit_options,
     };
     let plan = plan(&wheel, &report, root, &options)?;
@@ -144,7 +137,11 @@ fn refused(plan: &RepairPlan) -> Failure {
 
 /// Whether the wheel is already what the plan makes of it: such a wheel keeps its bytes.
 fn is_done(wheel: &Wheel, objects: &Objects, plan: &RepairPlan) -> Result<bool, WheelError> {
-    if !plan.grafts.is_empty() || !plan.edits.is_empty() || plan.filename != *wheel.filename() {
+    let is_changed = !plan.grafts.is_empty()
+        || !plan.edits.is_empty()
+        || plan.filename != *wheel.filename()
+        || plan.level.is_some();
+    if is_changed {
         return Ok(false);
     }
     let mut inside = wheel.wheel_info()?.tags();

@@ -1,6 +1,7 @@
 //! What `wheelfarm repair` is asked for, by options and by auditwheel's environment variables.
 
 use wheelfarm_types::{Arch, Target};
+use wheelfarm_wheel::Level;
 
 use crate::cli::inspect::RepairArgs;
 use crate::environment::variable;
@@ -13,6 +14,8 @@ pub(crate) struct Settings {
     plat: Option<Named>,
     /// Whether ELF files may be edited.
     pub(crate) edit: bool,
+    /// How hard everything is compressed; none: the default for what changes.
+    pub(crate) level: Option<Level>,
 }
 
 /// A value, and the option or variable that has it.
@@ -43,8 +46,14 @@ impl Settings {
             target(plat, Some(Arch::X86_64))?;
         }
         let patcher = named(args.patcher.clone(), "--patcher", "AUDITWHEEL_PATCHER");
+        let level = named(
+            args.zip_compression_level.clone(),
+            "-z/--zip-compression-level",
+            "AUDITWHEEL_ZIP_COMPRESSION_LEVEL",
+        );
         Ok(Self {
             plat,
+            level: level.as_ref().map(compression).transpose()?,
             edit: patcher.as_ref().map_or(Ok(true), edits)?,
         })
     }
@@ -71,6 +80,19 @@ fn edits(patcher: &Named) -> Result<bool, Failure> {
                 .to_owned(),
         ))),
     }
+}
+
+/// The level of that number.
+fn compression(level: &Named) -> Result<Level, Failure> {
+    let value = level.value.as_str();
+    value.parse().ok().and_then(Level::new).ok_or_else(|| {
+        Failure::usage(format!(
+            "{}: `{}` is not a compression level",
+            level.name,
+            value.escape_debug()
+        ))
+        .with_hint(Some("write a number from 0 to 9".to_owned()))
+    })
 }
 
 /// The target that a platform means for a wheel of an architecture; the text may name its own.
@@ -144,6 +166,13 @@ mod tests {
                 "AUDITWHEEL_PLAT",
             ),
             (vec!["--patcher", "sed"], vec![], "--patcher"),
+            (vec!["-z", "10"], vec![], "-z"),
+            (vec!["-z=-1"], vec![], "-z"),
+            (
+                vec![],
+                vec![("AUDITWHEEL_ZIP_COMPRESSION_LEVEL", "best")],
+                "AUDITWHEEL_ZIP_COMPRESSION_LEVEL",
+            ),
             (
                 vec![],
                 vec![("AUDITWHEEL_PATCHER", "sed")],
@@ -152,12 +181,21 @@ mod tests {
         ] {
             let failure = settings(&options, &environment).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);
-            assert!(
-                failure.message.starts_with(&format!("{place}: `")),
-                "{failure:?}"
-            );
+            assert!(failure.message.starts_with(place), "{failure:?}");
             assert!(failure.hint.is_some());
         }
+    }
+
+    #[test]
+    fn levels_are_zlibs() {
+        for level in 0..=9_u8 {
+            let text = level.to_string();
+            let of_option = settings(&["-z", &text], &[]).unwrap();
+            let of_environment = settings(&[], &[("AUDITWHEEL_ZIP_COMPRESSION_LEVEL", &text)]);
+            assert_eq!(of_option.level.map(Level::number), Some(level));
+            assert_eq!(of_environment.unwrap(), of_option);
+        }
+        assert_eq!(settings(&[], &[]).unwrap().level, None);
     }
 
     #[test]
