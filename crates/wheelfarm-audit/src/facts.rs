@@ -6,10 +6,7 @@ use wheelfarm_elf::constants as elf_constants;
 use wheelfarm_elf::{Binding, Class, Elf, ElfError, Endian, SymbolKind};
 use wheelfarm_types::Arch;
 
-use crate::{LibcFamily, Policies};
-
-/// Most symbols kept as examples of who needs a version.
-const EXAMPLES: usize = 5;
+use crate::{LibcFamily, Policies, musl};
 
 /// Facts about an ELF object, read once and owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +22,21 @@ pub struct ElfFacts {
     pub(crate) rpath: Option<String>,
     pub(crate) runpath: Option<String>,
     pub(crate) no_default_libraries: bool,
-    /// Library -> version -> some of the symbols needed in it.
+    /// Library -> version -> the symbols needed in it, in the order of the symbol table.
     pub(crate) versions: BTreeMap<String, BTreeMap<String, Vec<String>>>,
-    /// Undefined, not weak, and named by some blacklist or by the rule about `PyFPE`.
+    /// Undefined, not weak, and named by some blacklist, by the rule about `PyFPE`, or by the table of musl.
     pub(crate) watched: BTreeSet<String>,
+    /// Functions of later releases of musl that the object has itself.
+    pub(crate) musl_defined: BTreeSet<String>,
     /// Functions that make it an extension module: `PyInit_x` and its relatives.
     pub(crate) inits: BTreeSet<String>,
+    /// Undefined names that are Python's: `Py...` and `_Py...`.
+    pub(crate) python_used: BTreeSet<String>,
+    /// Names of that kind that the object has itself.
+    pub(crate) python_defined: BTreeSet<String>,
     pub(crate) isa_level: u8,
+    /// `Tag_CPU_arch` of an ARM object.
+    pub(crate) arm_cpu: Option<u64>,
     pub(crate) executable_stack: bool,
 }
 
@@ -53,8 +58,12 @@ impl ElfFacts {
             no_default_libraries: elf.no_default_libraries(),
             versions: BTreeMap::new(),
             watched: BTreeSet::new(),
+            musl_defined: BTreeSet::new(),
             inits: BTreeSet::new(),
+            python_used: BTreeSet::new(),
+            python_defined: BTreeSet::new(),
             isa_level: isa_level(elf.x86_isa_needed()),
+            arm_cpu: elf.arm_cpu_arch(),
             executable_stack: elf.has_executable_stack(),
         };
         for need in elf.version_needs() {
@@ -65,22 +74,32 @@ impl ElfFacts {
         }
         for symbol in elf.dynamic_symbols()? {
             if symbol.defined {
+                if is_python(&symbol.name) {
+                    facts.python_defined.insert(symbol.name.to_string());
+                }
+                if musl::added(&symbol.name).is_some() {
+                    facts.musl_defined.insert(symbol.name.to_string());
+                }
                 if symbol.kind == SymbolKind::Func && is_init(&symbol.name) {
                     facts.inits.insert(symbol.name.into_owned());
                 }
                 continue;
             }
             if let (Some(file), Some(version)) = (symbol.version_file, symbol.version)
-                && let Some(examples) = facts
+                && let Some(symbols) = facts
                     .versions
                     .get_mut(file)
                     .and_then(|v| v.get_mut(version))
-                && examples.len() < EXAMPLES
             {
-                examples.push(symbol.name.to_string());
+                symbols.push(symbol.name.to_string());
+            }
+            if is_python(&symbol.name) {
+                facts.python_used.insert(symbol.name.to_string());
             }
             if symbol.binding != Binding::Weak
-                && (policies.watches(&symbol.name) || is_pyfpe(&symbol.name))
+                && (policies.watches(&symbol.name)
+                    || is_pyfpe(&symbol.name)
+                    || musl::added(&symbol.name).is_some())
             {
                 facts.watched.insert(symbol.name.into_owned());
             }
@@ -88,8 +107,8 @@ impl ElfFacts {
         Ok(facts)
     }
 
-    /// The architecture, if wheels exist for it. 32-bit ARM has to be EABI 5 with hard floats, and x86-64 not
-    /// the x32 kind.
+    /// The architecture, if wheels exist for it. 32-bit ARM has to be EABI 5 with hard floats, whichever processor
+    /// it is for, and x86-64 not the x32 kind.
     pub fn arch(&self) -> Option<Arch> {
         const ARM_EABI_MASK: u32 = 0xff00_0000;
         const ARM_EABI_5: u32 = 0x0500_0000;
@@ -111,6 +130,22 @@ impl ElfFacts {
         })
     }
 
+    /// Whether its code may run where wheels for `arch` do, but for what single instructions ask. `ARMv6` and
+    /// `ARMv7` are told apart by the wheel's name: code for the first runs on both.
+    pub(crate) fn is_for(&self, arch: Arch) -> bool {
+        self.arch() == Some(arch) || arch == Arch::Armv6l && self.arch() == Some(Arch::Armv7l)
+    }
+
+    /// Whether ARM code is for newer processors than wheels for `arch` may count on, by its `Tag_CPU_arch` (Addenda
+    /// to the ABI for the Arm Architecture): `ARMv6` are the values to 7 and 9, `ARMv7` those to 13.
+    pub(crate) fn is_newer_arm(&self, arch: Arch) -> bool {
+        self.arm_cpu.is_some_and(|cpu| match arch {
+            Arch::Armv6l => !matches!(cpu, 0..=7 | 9),
+            Arch::Armv7l => cpu > 13,
+            _ => false,
+        })
+    }
+
     /// The C library it is linked to, if it says so. `name` is its file name: extension modules of CPython 3.11
     /// and later carry the platform triplet there.
     pub(crate) fn libc(&self, name: &str) -> Option<LibcFamily> {
@@ -123,20 +158,18 @@ impl ElfFacts {
             });
         }
         for library in &self.needed {
-            if library.starts_with("libc.musl-") || library.starts_with("ld-musl-") {
+            // glibc's soname is another; `libc.so` is what its development files have.
+            if library.starts_with("libc.musl-")
+                || library.starts_with("ld-musl-")
+                || library == "libc.so"
+            {
                 return Some(LibcFamily::Musl);
             }
             if library == "libc.so.6" || is_glibc_loader(library) {
                 return Some(LibcFamily::Glibc);
             }
         }
-        if name.ends_with("-linux-musl.so") || name.ends_with("-linux-musleabihf.so") {
-            return Some(LibcFamily::Musl);
-        }
-        if name.ends_with("-linux-gnu.so") || name.ends_with("-linux-gnueabihf.so") {
-            return Some(LibcFamily::Glibc);
-        }
-        None
+        libc_of_name(name)
     }
 
     /// Whether a program of `other`'s kind can load this object.
@@ -164,16 +197,50 @@ impl ElfFacts {
             .then(|| module.to_owned())
     }
 
+    /// How many bytes a character of Python 2 has for the object: 2 or 4, by the names of the functions for text
+    /// (PEP 261). None if it uses none of them.
+    pub(crate) fn unicode_width(&self) -> Option<u8> {
+        let uses = |prefix: &str| {
+            self.python_used
+                .iter()
+                .any(|symbol| symbol.starts_with(prefix))
+        };
+        if uses("PyUnicodeUCS2_") {
+            Some(2)
+        } else {
+            uses("PyUnicodeUCS4_").then_some(4)
+        }
+    }
+
     /// Whether it uses floating-point traps that only special interpreters have.
     pub(crate) fn uses_pyfpe(&self) -> bool {
         self.watched.iter().any(|symbol| is_pyfpe(symbol))
     }
 }
 
+/// The C library in the name of an extension module: `_x.cpython-311-x86_64-linux-musl.so`. Before 3.11, CPython
+/// called itself `linux-gnu` with musl too.
+fn libc_of_name(name: &str) -> Option<LibcFamily> {
+    let (_, infix) = name.strip_suffix(".so")?.rsplit_once('.')?;
+    if infix.ends_with("-linux-musl") || infix.ends_with("-linux-musleabihf") {
+        return Some(LibcFamily::Musl);
+    }
+    if !infix.ends_with("-linux-gnu") && !infix.ends_with("-linux-gnueabihf") {
+        return None;
+    }
+    let version = infix.strip_prefix("cpython-3")?.split('-').next()?;
+    let minor = version.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    (minor.parse::<u16>().ok()? >= 11).then_some(LibcFamily::Glibc)
+}
+
 fn is_init(symbol: &str) -> bool {
     ["PyInit", "PyModExport_", "init", "_cffi_pypyinit_"]
         .iter()
         .any(|prefix| symbol.starts_with(prefix))
+}
+
+fn is_python(symbol: &str) -> bool {
+    symbol.starts_with("Py") || symbol.starts_with("_Py")
 }
 
 fn is_pyfpe(symbol: &str) -> bool {
@@ -231,6 +298,35 @@ mod tests {
             "libpython3.11.solid",
         ] {
             assert!(!is_libpython(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_modules_tell_the_libc_since_3_11() {
+        for (name, libc) in [
+            (
+                "_x.cpython-311-x86_64-linux-gnu.so",
+                Some(LibcFamily::Glibc),
+            ),
+            (
+                "_x.cpython-313t-arm-linux-gnueabihf.so",
+                Some(LibcFamily::Glibc),
+            ),
+            ("_x.cpython-310-x86_64-linux-gnu.so", None),
+            ("_x.cpython-36m-x86_64-linux-gnu.so", None),
+            (
+                "_x.cpython-310-x86_64-linux-musl.so",
+                Some(LibcFamily::Musl),
+            ),
+            (
+                "_x.cpython-311-arm-linux-musleabihf.so",
+                Some(LibcFamily::Musl),
+            ),
+            ("_x.pypy310-pp73-x86_64-linux-gnu.so", None),
+            ("_x.abi3.so", None),
+            ("_x-linux-gnu.so", None),
+        ] {
+            assert_eq!(libc_of_name(name), libc, "{name}");
         }
     }
 

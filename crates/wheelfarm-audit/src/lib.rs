@@ -13,10 +13,12 @@ mod collect;
 mod error;
 mod facts;
 mod graph;
+mod musl;
 mod options;
 mod policy;
 mod report;
 mod root;
+mod stable_abi;
 #[cfg(test)]
 mod testing;
 mod verdict;
@@ -31,3 +33,4 @@ pub use report::{
     AuditReport, ElfObject, ExtensionModule, ExternalLibrary, Finding, Obstacle, Verdict,
 };
 pub use root::{Distro, LibraryRoot, Manager, Package};
+pub use stable_abi::Release;

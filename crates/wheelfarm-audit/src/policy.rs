@@ -203,6 +203,7 @@ impl Policy {
 pub(crate) fn musl_soname(arch: Arch) -> &'static str {
     match arch {
         Arch::Aarch64 => "libc.musl-aarch64.so.1",
+        Arch::Armv6l => "libc.musl-armhf.so.1",
         Arch::Armv7l => "libc.musl-armv7.so.1",
         Arch::I686 => "libc.musl-x86.so.1",
         Arch::Loongarch64 => "libc.musl-loongarch64.so.1",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wheelfarm_types::{Arch, Target, WheelFilename};
 
+use crate::stable_abi::Release;
 use crate::{LibcFamily, LibraryTree, Package};
 
 /// Everything an audit found out about a wheel.
@@ -16,6 +17,9 @@ pub struct AuditReport {
     pub arch: Option<Arch>,
     /// The C library that its ELF objects are linked to; none if none of them says.
     pub libc: Option<LibcFamily>,
+    /// Whether it is compiled for a Python 2 whose characters have two bytes: what `cp27m` stands for and `cp27mu`
+    /// does not.
+    pub narrow_unicode: bool,
     /// The best tag the wheel can get, by grafting external libraries into it; none if only `linux_*` is left.
     pub earned: Option<Target>,
     /// The best tag the wheel has as it is.
@@ -61,7 +65,7 @@ pub enum Obstacle {
         library: String,
         /// The version: `GLIBC_2.34`.
         version: String,
-        /// Some of the symbols needed in this version.
+        /// The symbols needed in this version.
         symbols: Vec<String>,
     },
     /// Symbols that only some builds of a library have.
@@ -225,6 +229,51 @@ pub enum Finding {
     },
     /// An ELF object that RECORD does not list: installers may leave it out or refuse the wheel.
     NotInRecord {
+        /// The object.
+        path: String,
+    },
+    /// Is in a wheel for the stable ABI, or named so (`.abi3.so`), and uses what is no part of that ABI.
+    BeyondStableAbi {
+        /// The object.
+        path: String,
+        /// The functions and variables.
+        symbols: Vec<String>,
+    },
+    /// Uses parts of the stable ABI that came with a later Python than the oldest that installs the wheel.
+    LaterStableAbi {
+        /// The object.
+        path: String,
+        /// The oldest Python by the wheel's tags.
+        claimed: Release,
+        /// The oldest Python that has everything.
+        needed: Release,
+        /// The functions and variables with the Python each came with.
+        symbols: BTreeMap<String, Release>,
+    },
+    /// An extension module with a name that no interpreter of the wheel's tags looks for.
+    NamedForOthers {
+        /// The module.
+        path: String,
+        /// What its name says of the interpreter: `cpython-313-x86_64-linux-gnu`.
+        infix: String,
+    },
+    /// Compiled for free-threaded interpreters in a wheel for those with the lock, or the other way round.
+    OtherThreading {
+        /// The object.
+        path: String,
+        /// What it was compiled for.
+        free_threaded: bool,
+    },
+    /// Compiled for a Python 2 with characters of another width than that of the wheel's ABI tag.
+    OtherCharacters {
+        /// The object.
+        path: String,
+        /// Bytes per character: 2 or 4.
+        bytes: u8,
+    },
+    /// Says that it needs a newer ARM processor than the wheel's platform tag allows (`Tag_CPU_arch`). It need not
+    /// be so: linkers write the newest of all parts, also of those that are used only where they work.
+    NewerArm {
         /// The object.
         path: String,
     },

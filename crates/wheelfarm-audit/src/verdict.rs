@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wheelfarm_types::Arch;
+use wheelfarm_types::{Arch, Libc};
 
 use crate::facts::is_glibc_loader;
+use crate::policy::musl_soname;
 use crate::{
     AuditError, ElfFacts, ElfObject, Found, LibraryNode, LibraryRoot, LibraryTree, Obstacle,
-    Policies, Policy, Verdict,
+    Policies, Policy, Verdict, musl,
 };
 
 /// A considered object of the wheel.
@@ -172,6 +173,9 @@ impl Judge<'_> {
                 }
             }
         }
+        if let Libc::Musl { major, minor } = policy.libc {
+            self.too_recent_for_musl((major, minor), file, facts, obstacles);
+        }
         for library in facts.needed.iter().filter(|library| !in_wheel(library)) {
             let Some(forbidden) = policy.blacklist(library) else {
                 continue;
@@ -194,6 +198,36 @@ impl Judge<'_> {
         if facts.uses_pyfpe() {
             obstacles.insert(Obstacle::PyFpe {
                 file: file.to_owned(),
+            });
+        }
+    }
+
+    /// musl has no symbol versions; the functions that came with a later release tell.
+    fn too_recent_for_musl(
+        &self,
+        policy: (u16, u16),
+        file: &str,
+        facts: &ElfFacts,
+        obstacles: &mut BTreeSet<Obstacle>,
+    ) {
+        let mut later: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for symbol in &facts.watched {
+            if let Some(release) = musl::added(symbol)
+                && release.minor > policy
+                && !self
+                    .subjects
+                    .iter()
+                    .any(|subject| subject.facts.musl_defined.contains(symbol))
+            {
+                later.entry(release.name).or_default().push(symbol.clone());
+            }
+        }
+        for (release, symbols) in later {
+            obstacles.insert(Obstacle::TooRecent {
+                file: file.to_owned(),
+                library: musl_soname(self.arch).to_owned(),
+                version: release.to_owned(),
+                symbols,
             });
         }
     }

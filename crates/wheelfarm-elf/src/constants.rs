@@ -90,6 +90,8 @@ pub const SHT_GNU_HASH: u32 = 0x6fff_fff6;
 pub const SHT_GNU_VERDEF: u32 = 0x6fff_fffd;
 pub const SHT_GNU_VERNEED: u32 = 0x6fff_fffe;
 pub const SHT_GNU_VERSYM: u32 = 0x6fff_ffff;
+/// Build attributes, on ARM.
+pub const SHT_ARM_ATTRIBUTES: u32 = 0x7000_0003;
 
 /// `sh_flags`: occupies memory at run time.
 pub const SHF_ALLOC: u64 = 2;

@@ -20,6 +20,7 @@
 //! ```
 #![warn(clippy::indexing_slicing)]
 
+mod arm;
 mod bytes;
 pub mod constants;
 mod dynamic;

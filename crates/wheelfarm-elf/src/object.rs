@@ -1,14 +1,15 @@
 //! The parsed view over an object.
 
+use crate::arm;
 use crate::bytes::Reader;
 use crate::constants::{
     DF_1_NODEFLIB, DF_1_PIE, DT_FLAGS_1, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ,
-    DT_STRTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM, EM_386, EM_X86_64, ET_EXEC,
-    PF_X, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_NOTE, SHT_NOTE,
+    DT_STRTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM, EM_386, EM_ARM, EM_X86_64,
+    ET_EXEC, PF_X, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_NOTE, SHT_ARM_ATTRIBUTES, SHT_NOTE,
 };
 use crate::dynamic::{Dynamic, DynamicEntry};
 use crate::error::ElfError;
-use crate::header::{self, Header};
+use crate::header::{self, Endian, Header};
 use crate::notes;
 use crate::section::{self, Section};
 use crate::segment::{self, Segment};
@@ -193,6 +194,24 @@ impl<'a> Elf<'a> {
                 notes::x86_isa_needed(self.reader, offset, size, align).ok()
             })
             .fold(0, |all, isa| all | isa)
+    }
+
+    /// `Tag_CPU_arch` of an ARM object's build attributes: 6 is `ARMv6`, 10 `ARMv7`, higher ones are newer or
+    /// variants. None on other machines, for objects without section headers, and where nothing is said.
+    pub fn arm_cpu_arch(&self) -> Option<u64> {
+        if self.header.machine != EM_ARM {
+            return None;
+        }
+        let attributes = self
+            .sections
+            .iter()
+            .find(|section| section.kind == SHT_ARM_ATTRIBUTES)?;
+        let what = "ARM build attributes";
+        let contents = self
+            .reader
+            .slice(attributes.offset, attributes.size, what)
+            .ok()?;
+        arm::cpu_arch(contents, self.header.endian == Endian::Big)
     }
 
     /// Whether `PT_GNU_STACK` asks for an executable stack. glibc 2.41 and later

@@ -244,7 +244,7 @@ async fn import(shared: &Arc<Shared>, name: &str, tar: &Path, arch: Arch) -> Res
 fn debian_arch(arch: Arch) -> &'static str {
     match arch {
         Arch::Aarch64 => "arm64",
-        Arch::Armv7l => "armhf",
+        Arch::Armv6l | Arch::Armv7l => "armhf",
         Arch::I686 => "i386",
         Arch::Loongarch64 => "loong64",
         Arch::Ppc64le => "ppc64el",

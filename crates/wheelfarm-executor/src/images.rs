@@ -183,6 +183,7 @@ fn is_for(image: &ImageInspect, arch: Arch) -> bool {
 fn go_arch(arch: Arch) -> &'static str {
     match arch {
         Arch::Aarch64 => "arm64",
+        Arch::Armv6l => "arm/v6",
         Arch::Armv7l => "arm/v7",
         Arch::I686 => "386",
         Arch::Loongarch64 => "loong64",

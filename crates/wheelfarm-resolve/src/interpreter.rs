@@ -88,6 +88,6 @@ fn description(
         "manylinux_compatible": true,
         "gil_disabled": python.free_threaded,
         "debug_enabled": false,
-        "pointer_size": if matches!(arch, Arch::I686 | Arch::Armv7l) { "32" } else { "64" },
+        "pointer_size": if matches!(arch, Arch::I686 | Arch::Armv6l | Arch::Armv7l) { "32" } else { "64" },
     })
 }

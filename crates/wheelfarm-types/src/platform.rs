@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 #[allow(missing_docs, reason = "the variants say it all")]
 pub enum Arch {
     Aarch64,
+    /// As `linux_armv6l`, with hard floats; there is no platform policy for it.
+    Armv6l,
     Armv7l,
     I686,
     Loongarch64,
@@ -52,8 +54,9 @@ pub enum PlatformError {
     Target(String),
 }
 
-const ARCHES: [(Arch, &str); 9] = [
+const ARCHES: [(Arch, &str); 10] = [
     (Arch::Aarch64, "aarch64"),
+    (Arch::Armv6l, "armv6l"),
     (Arch::Armv7l, "armv7l"),
     (Arch::I686, "i686"),
     (Arch::Loongarch64, "loongarch64"),

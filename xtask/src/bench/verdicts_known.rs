@@ -37,7 +37,39 @@ pub(super) const KNOWN: &[Known] = &[
         reason: "auditwheel ends with a traceback where the machine has a `libc.so` that is a linker script, as \
             every glibc system with a compiler has",
     },
+    Known {
+        fields: &["overall_tag", "sym_tag"],
+        fits: |wheel| {
+            wheel.filename.contains("-musllinux_1_1_")
+                && ["overall_tag", "sym_tag"].iter().all(|field| {
+                    said(&wheel.ours, field).starts_with("musllinux_1_1_")
+                        && !said(&wheel.theirs, field).starts_with("musllinux_1_1_")
+                })
+        },
+        reason: "musl objects do not say which version they need: auditwheel takes the machine's, or the newest that \
+            it knows; wheelfarm believes the file name if no function is used that musl got later",
+    },
+    Known {
+        fields: &["overall_tag", "sym_tag"],
+        fits: |wheel| {
+            wheel.filename.ends_with("-linux_armv6l.whl")
+                && said(&wheel.ours, "overall_tag") == "linux_armv6l"
+                && said(&wheel.theirs, "overall_tag").ends_with("_armv7l")
+        },
+        reason: "the wheel says that it is for ARMv6, for which there is no policy; auditwheel takes every ARM object with \
+            hard floats for ARMv7, and installers on ARMv6 do not take such tags",
+    },
+    Known {
+        fields: &["ucs2"],
+        fits: |wheel| wheel.filename.contains("-cp27m-") && said_yes(&wheel.ours, "ucs2"),
+        reason: "its objects use PyUnicodeUCS2_*; auditwheel looks for undefined symbols of the type FUNC, which \
+            linkers give only to those that they found a definition of",
+    },
 ];
+
+fn said_yes(value: &Value, field: &str) -> bool {
+    value.get(field) == Some(&Value::Bool(true))
+}
 
 fn is_musl(wheel: &Compared) -> bool {
     said(&wheel.ours, "sym_tag").starts_with("musllinux")

@@ -2,6 +2,7 @@
 
 mod names;
 mod notes;
+mod python;
 mod scan;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -49,7 +50,7 @@ pub fn audit_objects(
         NamedArch::Open => scanned.iter().find_map(|object| object.facts.arch()),
         NamedArch::Unknown => None,
     };
-    let of_arch = |object: &&Scanned| arch.is_some() && object.facts.arch() == arch;
+    let of_arch = |object: &&Scanned| arch.is_some_and(|arch| object.facts.is_for(arch));
     let libc = named
         .libc
         .or_else(|| scanned.iter().filter(of_arch).find_map(Scanned::libc));
@@ -131,7 +132,12 @@ pub fn audit_objects(
     let earned_without_grafting = best(&verdicts, |verdict| verdict.grafts.is_empty());
 
     let strictest = arch.and_then(|arch| {
-        let policy = applicable(policies, family, arch, None)
+        // Nothing better is known of the systems than what newer processors have.
+        let known = match arch {
+            Arch::Armv6l => Arch::Armv7l,
+            arch => arch,
+        };
+        let policy = applicable(policies, family, known, None)
             .into_iter()
             .next()?;
         Some((policy, arch))
@@ -141,6 +147,11 @@ pub fn audit_objects(
         None => Vec::new(),
     };
     notes::about_objects(wheel, scanned, arch, libc, &mut findings);
+    python::about_modules(
+        wheel.filename(),
+        scanned.iter().filter(considered),
+        &mut findings,
+    );
     notes::about_libraries(&subjects, &external, &mut findings);
     notes::about_tags(
         wheel,
@@ -174,6 +185,9 @@ pub fn audit_objects(
         wheel: wheel.filename().clone(),
         arch,
         libc,
+        narrow_unicode: subjects
+            .iter()
+            .any(|subject| subject.facts.unicode_width() == Some(2)),
         earned,
         earned_without_grafting,
         verdicts,
@@ -244,8 +258,8 @@ fn from_users(tree: &LibraryTree, users: &[&LibraryTree]) -> LibraryTree {
     additions
 }
 
-/// The policies that can apply. For musl just one: its objects do not say which version they need, so the
-/// version of the environment they were built in decides.
+/// The policies that can apply. For musl, not those before the version of the environment that the objects were
+/// built in: they do not say which version they need.
 fn applicable(
     policies: &Policies,
     family: LibcFamily,
@@ -258,7 +272,11 @@ fn applicable(
             let (major, minor) = musl.unwrap_or((u16::MAX, u16::MAX));
             matches!(policy.libc, Libc::Musl { major: m, minor: n } if (m, n) <= (major, minor))
         };
-        applicable = applicable.into_iter().rfind(fits).into_iter().collect();
+        let first = applicable
+            .iter()
+            .rposition(fits)
+            .unwrap_or(applicable.len());
+        applicable.drain(..first);
     }
     applicable
 }

@@ -19,7 +19,7 @@ pub(super) enum NamedArch {
     Open,
     /// This one.
     Is(Arch),
-    /// One that wheels do not exist for (`armv6l`), which no object can be taken for.
+    /// One that wheels do not exist for (`mips64`), which no object can be taken for.
     Unknown,
 }
 
@@ -85,7 +85,8 @@ mod tests {
         );
         let name = named("musllinux_1_1_aarch64.musllinux_1_2_aarch64");
         assert_eq!(name.musl, Some((1, 2)));
-        assert_eq!(named("linux_armv6l").arch, NamedArch::Unknown);
+        assert_eq!(named("linux_armv6l").arch, NamedArch::Is(Arch::Armv6l));
+        assert_eq!(named("linux_mips64").arch, NamedArch::Unknown);
         assert_eq!(named("any").arch, NamedArch::Open);
         assert_eq!(named("linux_x86_64.linux_i686").arch, NamedArch::Open);
     }

@@ -28,12 +28,15 @@ pub(super) fn about_objects(
     for object in scanned {
         let path = || object.path.clone();
         let own = object.facts.arch();
-        if own.is_none() || own != arch {
+        if !arch.is_some_and(|arch| object.facts.is_for(arch)) {
             let (_, _, machine) = object.facts.platform;
             findings.push(Finding::OtherArch {
                 path: path(),
                 arch: own.map_or_else(|| format!("ELF machine {machine}"), |arch| arch.to_string()),
             });
+        }
+        if arch.is_some_and(|arch| object.facts.is_newer_arm(arch)) {
+            findings.push(Finding::NewerArm { path: path() });
         }
         if let Some(own) = object
             .libc()

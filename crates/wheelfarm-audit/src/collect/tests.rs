@@ -294,9 +294,9 @@ fn false_tags_and_pure_wheels() {
     );
     let pure = report(&wheel("any", &[("demo.py", b"")]), &root(&lab));
     assert!(pure.is_pure() && pure.earned.is_none() && pure.verdicts.is_empty());
-    // armv6l is not armv7l, whatever the objects look like.
-    let old = WheelName("demo-1.0-cp311-cp311-linux_armv6l.whl").of(&module);
-    assert_eq!(report(&old, &root(&lab)).arch, None);
+    // Not the architecture of its name.
+    let other = WheelName("demo-1.0-cp311-cp311-linux_mips64.whl").of(&module);
+    assert_eq!(report(&other, &root(&lab)).arch, None);
 }
 
 struct WheelName(&'static str);
@@ -343,6 +343,36 @@ fn musl_is_judged_by_its_version() {
         );
     }
     assert_eq!(musl_version("1.2.5-r0"), Some((1, 2)));
+}
+
+#[test]
+fn what_musl_has_only_since_1_2_costs_the_older_tag() {
+    let lab = Lab::new();
+    let soname = format!("-Wl,-soname,{}", crate::policy::musl_soname(arch()));
+    lab.compile("musl.so", "void m(void) {}", &["-shared", &soname]);
+    let uses =
+        "void m(void); void gettid(void); void *PyInit__demo(void) { m(); gettid(); return 0; }";
+    lab.compile("module.so", uses, &["-shared", "musl.so"]);
+    let module = fs_err::read(lab.path("module.so")).unwrap();
+    let claims = wheel("musllinux_1_1", &[(MODULE, &module)]);
+    let judged = report(&claims, &LibraryRoot::empty());
+    assert_eq!(judged.earned, target("musllinux_1_2"));
+    let older = judged.verdict(target("musllinux_1_1").unwrap()).unwrap();
+    assert_eq!(
+        older.obstacles,
+        [Obstacle::TooRecent {
+            file: MODULE.into(),
+            library: crate::policy::musl_soname(arch()).into(),
+            version: "MUSL_1.2.2".into(),
+            symbols: vec!["gettid".into()],
+        }]
+    );
+    // Another object of the wheel has it.
+    lab.compile("own.so", "void gettid(void) {}", &["-shared", "musl.so"]);
+    let own = fs_err::read(lab.path("own.so")).unwrap();
+    let complete = wheel("musllinux_1_1", &[(MODULE, &module), ("demo/own.so", &own)]);
+    let judged = report(&complete, &LibraryRoot::empty());
+    assert_eq!(judged.earned, target("musllinux_1_1"));
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn strings(paths: &[&str]) -> Vec<String> {
 pub(crate) fn multiarch(arch: Arch) -> &'static str {
     match arch {
         Arch::Aarch64 => "aarch64-linux-gnu",
-        Arch::Armv7l => "arm-linux-gnueabihf",
+        Arch::Armv6l | Arch::Armv7l => "arm-linux-gnueabihf",
         Arch::I686 => "i386-linux-gnu",
         Arch::Loongarch64 => "loongarch64-linux-gnu",
         Arch::Ppc64 => "powerpc64-linux-gnu",

@@ -96,19 +96,12 @@ impl<'a> Shown<'a> {
             pyfpe: everywhere(report, |obstacle| {
                 matches!(obstacle, Obstacle::PyFpe { .. })
             }),
-            // Only Python 2 could be built so; no wheel for Python 3 is.
-            ucs2: false,
+            ucs2: report.narrow_unicode,
             unsupported_isa: everywhere(report, |obstacle| {
                 matches!(obstacle, Obstacle::Isa { .. })
             }),
             versioned_symbols: versioned_symbols(report, symbols.or(report.verdicts.last())),
-            external_libs: report
-                .verdicts
-                .first()
-                .into_iter()
-                .flat_map(|strictest| &strictest.grafts)
-                .map(|soname| (soname.as_str(), path_of(report, soname)))
-                .collect(),
+            external_libs: external_libs(report),
             policy_upgrades: upgrades(report),
             wheelfarm: Ours { report, why },
         }))
@@ -149,10 +142,24 @@ fn is_too_recent(obstacle: &Obstacle) -> bool {
 
 /// Whether such an obstacle keeps the wheel from every policy.
 fn everywhere(report: &AuditReport, is: impl Fn(&Obstacle) -> bool) -> bool {
-    report
-        .verdicts
-        .iter()
-        .all(|verdict| verdict.obstacles.iter().any(&is))
+    let mut verdicts = report.verdicts.iter();
+    !report.verdicts.is_empty() && verdicts.all(|verdict| verdict.obstacles.iter().any(&is))
+}
+
+/// What the strictest policy does not allow. Where the architecture has none, all that is from outside.
+fn external_libs(report: &AuditReport) -> BTreeMap<&str, Option<&str>> {
+    match report.verdicts.first() {
+        Some(strictest) => strictest
+            .grafts
+            .iter()
+            .map(|soname| (soname.as_str(), path_of(report, soname)))
+            .collect(),
+        None => report
+            .external
+            .iter()
+            .map(|library| (library.soname.as_str(), library.path.as_deref()))
+            .collect(),
+    }
 }
 
 fn path_of<'a>(report: &'a AuditReport, soname: &str) -> Option<&'a str> {

@@ -39,6 +39,7 @@ fn report() -> AuditReport {
         wheel: WHEEL.parse().unwrap(),
         arch: Some(wheelfarm_types::Arch::X86_64),
         libc: None,
+        narrow_unicode: false,
         earned: Some("manylinux_2_28_x86_64".parse().unwrap()),
         earned_without_grafting: Some("manylinux_2_36_x86_64".parse().unwrap()),
         verdicts: vec![

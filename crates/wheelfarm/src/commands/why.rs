@@ -9,6 +9,9 @@ use super::wording;
 use crate::exit::Failure;
 use crate::printer::Printer;
 
+/// Most symbols that the text names of one obstacle; JSON has all.
+const SYMBOLS: usize = 20;
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Why {
@@ -200,7 +203,7 @@ impl Why {
         }
         let mut last = None;
         for explained in &self.obstacles {
-            let text = wording::obstacle(&explained.obstacle);
+            let text = wording::obstacle_with(&explained.obstacle, SYMBOLS);
             let library = wording::in_brackets(explained.library_owner.as_ref());
             printer.result(format_args!("  {text}{library}"));
             if let Some(owner) = &explained.file_owner {

@@ -15,8 +15,26 @@ pub(crate) fn in_brackets(owner: Option<&Package>) -> String {
     })
 }
 
-/// What is in the way, with all symbols that the audit kept.
+/// Most symbols that are named in a sentence.
+const SYMBOLS: usize = 5;
+
+/// The first names, and how many more there are.
+fn shortened<T: std::fmt::Display>(names: impl Iterator<Item = T>, most: usize) -> String {
+    let mut names = names.map(|name| name.to_string());
+    let first: Vec<String> = names.by_ref().take(most).collect();
+    match names.count() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+/// What is in the way, with the first of the symbols.
 pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
+    obstacle_with(obstacle, SYMBOLS)
+}
+
+/// What is in the way, with so many of the symbols.
+pub(crate) fn obstacle_with(obstacle: &Obstacle, most: usize) -> String {
     match obstacle {
         Obstacle::TooRecent {
             file,
@@ -27,8 +45,8 @@ pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
             let what = if symbols.is_empty() {
                 version.yellow().to_string()
             } else {
-                let named: Vec<_> = symbols.iter().map(|s| format!("{s}@{version}")).collect();
-                named.join(", ").yellow().to_string()
+                let named = symbols.iter().map(|symbol| format!("{symbol}@{version}"));
+                shortened(named, most).yellow().to_string()
             };
             format!("{file} needs {what} from {library}")
         }
@@ -38,7 +56,7 @@ pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
             symbols,
         } => format!(
             "{file} uses {} from {library}, which not every build of that library has",
-            symbols.join(", ").yellow()
+            shortened(symbols.iter(), most).yellow()
         ),
         Obstacle::Isa { file, level } => format!(
             "{file} needs an {} processor",
@@ -90,12 +108,55 @@ pub(crate) fn finding(finding: &Finding) -> String {
         }
         Finding::UnearnedTag { tag } => format!("it does not earn the tag {tag} of its name"),
         Finding::NotInRecord { path } => format!("{path} is not listed in RECORD"),
+        Finding::BeyondStableAbi { path, symbols } => format!(
+            "{path} uses what the stable ABI of Python does not have: {}",
+            shortened(symbols.iter(), SYMBOLS).yellow()
+        ),
+        Finding::LaterStableAbi {
+            path,
+            claimed,
+            needed,
+            symbols,
+        } => {
+            let symbols = symbols
+                .iter()
+                .map(|(name, release)| format!("{name} ({release})"));
+            format!(
+                "{path} needs the stable ABI of Python {needed}, but the wheel is installed on {claimed}: {}",
+                shortened(symbols, SYMBOLS).yellow()
+            )
+        }
+        Finding::NamedForOthers { path, infix } => format!(
+            "{path} is named for `{infix}`, which no interpreter of the wheel's tags looks for"
+        ),
+        Finding::OtherThreading {
+            path,
+            free_threaded: true,
+        } => format!(
+            "{path} is compiled for free-threaded Python, which the wheel's tags do not name"
+        ),
+        Finding::OtherThreading {
+            path,
+            free_threaded: false,
+        } => format!("{path} is compiled for Python with its lock, not for free-threaded Python"),
+        Finding::OtherCharacters { path, bytes } => format!(
+            "{path} is compiled for characters of {bytes} bytes, unlike the Python of the wheel's tag"
+        ),
+        Finding::NewerArm { path } => {
+            format!("{path} says that it needs newer ARM processors than the wheel's tag names")
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lists_end_with_a_count() {
+        assert_eq!(shortened(["a", "b", "c"].iter(), 3), "a, b, c");
+        assert_eq!(shortened(["a", "b", "c", "d"].iter(), 2), "a, b and 2 more");
+    }
 
     #[test]
     fn symbols_carry_their_version() {
