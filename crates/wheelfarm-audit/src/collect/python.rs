@@ -157,10 +157,8 @@ impl Claim<'_> {
         let [abi] = self.abis else {
             return None;
         };
-        let expected = match abi.strip_prefix("cp2")?.ends_with('u') {
-            true => 4,
-            false => 2,
-        };
+        let wide = abi.strip_prefix("cp2")?.ends_with('u');
+        let expected = if wide { 4 } else { 2 };
         let bytes = facts.unicode_width()?;
         (bytes != expected).then_some(bytes)
     }

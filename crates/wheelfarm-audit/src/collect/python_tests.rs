@@ -16,11 +16,12 @@ fn wheel(tags: &str, path: &str, object: &[u8]) -> Wheel {
 
 /// A module that uses these functions.
 fn using(lab: &Lab, functions: &[&str]) -> Vec<u8> {
-    let declared: String = functions
+    let declared: Vec<String> = functions
         .iter()
         .map(|name| format!("void {name}(void);"))
         .collect();
-    let called: String = functions.iter().map(|name| format!("{name}();")).collect();
+    let called: Vec<String> = functions.iter().map(|name| format!("{name}();")).collect();
+    let (declared, called) = (declared.concat(), called.concat());
     lab.module_of(
         &format!("void base(void); {declared} {INIT} {{ base(); {called} return 0; }}"),
         &[],
