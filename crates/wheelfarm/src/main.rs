@@ -31,21 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli, printer: Printer) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let outcome = match runtime {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(run(cli, printer));
-            // A blocking task that is still running, say an edit, must not hold up a cancelled program.
-            runtime.shutdown_timeout(std::time::Duration::from_millis(200));
-            outcome
-        }
-        Err(error) => Err(Failure::machine(format!(
-            "the program could not start its threads: {error}"
-        ))),
-    };
-    match outcome {
+    match run(cli, printer) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             printer.failure(&failure);
@@ -54,14 +40,29 @@ fn start(cli: Cli, printer: Printer) -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
+fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
+    let global = &cli.global;
     match cli.command {
-        Command::Build(args) => commands::build::run(&cli.global, args, printer).await,
-        Command::Images(args) => commands::images::run(&cli.global, args, printer).await,
+        Command::Build(args) => wait(commands::build::run(global, args, printer)),
+        Command::Images(args) => wait(commands::images::run(global, args, printer)),
         Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
-        Command::Show(args) => commands::show::run(&cli.global, &args, printer),
-        Command::Repair(args) => commands::repair::run(&cli.global, &args, printer),
-        Command::Lddtree(args) => commands::lddtree::run(&cli.global, &args, printer),
-        Command::Store(args) => commands::store::run(&cli.global, args, printer).await,
+        Command::Show(args) => commands::show::run(global, &args, printer),
+        Command::Repair(args) => commands::repair::run(global, &args, printer),
+        Command::Lddtree(args) => commands::lddtree::run(global, &args, printer),
+        Command::Store(args) => wait(commands::store::run(global, args, printer)),
     }
+}
+
+/// Runs a command that waits for engines, indexes or stores.
+fn wait<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::machine(format!("the program could not start its threads: {error}"))
+        })?;
+    let outcome = runtime.block_on(command);
+    // A blocking task that is still running, say an edit, must not hold up a cancelled program.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    outcome
 }

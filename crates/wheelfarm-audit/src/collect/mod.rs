@@ -122,7 +122,10 @@ pub fn audit_objects(
             };
             let musl = options
                 .musl
-                .or_else(|| musl_version(root.package_version("musl")?))
+                .or_else(|| match family {
+                    LibcFamily::Musl => musl_version(&root.package_version("musl")?),
+                    LibcFamily::Glibc => None,
+                })
                 .or(named.musl);
             judge.verdicts(applicable(policies, family, arch, musl).into_iter())?
         }

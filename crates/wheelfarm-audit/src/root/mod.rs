@@ -1,5 +1,6 @@
 //! The directory that stands for `/` of an environment.
 
+mod dpkg;
 mod licenses;
 mod loader;
 mod owners;
@@ -36,8 +37,11 @@ pub struct LibraryRoot {
     /// By path as searched: links and absences are remembered too.
     found: Mutex<HashMap<String, Option<String>>>,
     /// By path with links resolved.
-    parsed: Mutex<HashMap<String, Option<Arc<ElfFacts>>>>,
+    parsed: Mutex<HashMap<String, Arc<Parsed>>>,
 }
+
+/// Facts about one library once somebody has read it; inside, none if it is no readable ELF object.
+type Parsed = Mutex<Option<Option<Arc<ElfFacts>>>>;
 
 impl LibraryRoot {
     /// The root in `directory`: its loader configuration and ownership are read now, libraries when needed.
@@ -99,18 +103,17 @@ impl LibraryRoot {
         walk::read(directory, &real, LIBRARY_LIMIT)
     }
 
-    /// The distribution package that a file belongs to.
+    /// The distribution package that a file belongs to. dpkg's database has no licences: those are left out.
     pub fn owner(&self, path: &str) -> Option<Package> {
         let real = self.resolve(path);
-        let owner = self
-            .owners
+        self.owners
             .of(path)
-            .or_else(|| self.owners.of(real.as_deref()?));
-        owner.map(|owner| self.with_licenses(owner))
+            .or_else(|| self.owners.of(real.as_deref()?))
     }
 
-    /// dpkg's database has no licences; they are in a file of the package.
-    fn with_licenses(&self, mut package: Package) -> Package {
+    /// Like [`LibraryRoot::owner`]; dpkg's licences are read from the package's copyright file.
+    pub fn licensed_owner(&self, path: &str) -> Option<Package> {
+        let mut package = self.owner(path)?;
         if let Some(directory) = &self.directory
             && self.owners.have_copyright_files()
         {
@@ -120,7 +123,7 @@ impl LibraryRoot {
                 package.licenses = licenses::of_copyright(&text);
             }
         }
-        package
+        Some(package)
     }
 
     /// The distribution, from `etc/os-release`.
@@ -129,7 +132,7 @@ impl LibraryRoot {
     }
 
     /// The version of an installed package, if ownership is known.
-    pub fn package_version(&self, name: &str) -> Option<&str> {
+    pub fn package_version(&self, name: &str) -> Option<String> {
         self.owners.version(name)
     }
 
@@ -139,8 +142,13 @@ impl LibraryRoot {
         real: &str,
         policies: &Policies,
     ) -> Result<Option<Arc<ElfFacts>>, AuditError> {
-        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = parsed.get(real) {
+        let cell = {
+            let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(parsed.entry(real.to_owned()).or_default())
+        };
+        // Others wait for this library alone.
+        let mut known = cell.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*known {
             return Ok(known.clone());
         }
         let Some(directory) = self.directory.as_deref() else {
@@ -154,7 +162,7 @@ impl LibraryRoot {
             // A linker script, say: the loader passes it over, and so do we.
             None
         };
-        parsed.insert(real.to_owned(), facts.clone());
+        *known = Some(facts.clone());
         Ok(facts)
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::{licenses, rpm, walk};
+use super::dpkg::Dpkg;
+use super::{licenses, rpm};
 use crate::AuditError;
 
 type Read<'a> = &'a dyn Fn(&str) -> Result<Option<String>, AuditError>;
@@ -60,13 +62,14 @@ pub(super) struct Owners {
     by_path: HashMap<String, usize>,
     /// By package name; for dpkg on a live system, they are read when they are asked for.
     licenses: HashMap<String, Vec<String>>,
+    dpkg: Option<Mutex<Dpkg>>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Row {
-    name: String,
-    version: String,
-    arch: String,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) arch: String,
 }
 
 impl Owners {
@@ -99,7 +102,8 @@ impl Owners {
         // A system may have other managers' tools, with empty databases.
         if let Some(status) = read("/var/lib/dpkg/status")? {
             owners.manager = Some(Manager::Deb);
-            owners.dpkg(root, read, &status)?;
+            owners.dpkg = Some(Mutex::new(Dpkg::new(root, status)));
+            return Ok(owners);
         }
         for path in ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"] {
             if owners.packages.is_empty()
@@ -121,12 +125,16 @@ impl Owners {
     }
 
     pub(super) fn of(&self, path: &str) -> Option<Package> {
-        let row = self.packages.get(*self.by_path.get(&merged(path))?)?;
+        let path = merged(path);
+        let row = match &self.dpkg {
+            Some(dpkg) => locked(dpkg).of(&path)?,
+            None => self.packages.get(*self.by_path.get(&path)?)?.clone(),
+        };
         Some(Package {
             manager: self.manager?,
-            name: row.name.clone(),
-            version: row.version.clone(),
-            arch: row.arch.clone(),
+            name: row.name,
+            version: row.version,
+            arch: row.arch,
             distro: self.distro.clone(),
             licenses: self.licenses.get(&row.name).cloned().unwrap_or_default(),
         })
@@ -136,9 +144,12 @@ impl Owners {
         self.distro.as_ref()
     }
 
-    pub(super) fn version(&self, name: &str) -> Option<&str> {
-        let row = self.packages.iter().find(|row| row.name == name)?;
-        Some(&row.version)
+    pub(super) fn version(&self, name: &str) -> Option<String> {
+        let row = match &self.dpkg {
+            Some(dpkg) => locked(dpkg).package(name)?,
+            None => self.packages.iter().find(|row| row.name == name)?.clone(),
+        };
+        Some(row.version)
     }
 
     /// `path<TAB>package<TAB>version<TAB>arch` lines.
@@ -164,45 +175,6 @@ impl Owners {
                 self.packages.len() - 1
             });
             self.by_path.insert(merged(path), index);
-        }
-        Ok(())
-    }
-
-    /// dpkg's status file, and the lists of files beside it.
-    fn dpkg(&mut self, root: &Path, read: Read<'_>, status: &str) -> Result<(), AuditError> {
-        let mut by_name: HashMap<String, usize> = HashMap::new();
-        for stanza in status.split("\n\n") {
-            let field = |name: &str| {
-                stanza
-                    .lines()
-                    .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            let row = Row {
-                name: field("Package"),
-                version: field("Version"),
-                arch: field("Architecture"),
-            };
-            if row.name.is_empty() || !field("Status").ends_with(" installed") {
-                continue;
-            }
-            let index = self.packages.len();
-            by_name.insert(format!("{}:{}", row.name, row.arch), index);
-            by_name.insert(row.name.clone(), index);
-            self.packages.push(row);
-        }
-        for file in walk::names(root, "/var/lib/dpkg/info") {
-            let index = file
-                .strip_suffix(".list")
-                .and_then(|name| by_name.get(name));
-            if let (Some(index), Some(list)) = (index, read(&format!("/var/lib/dpkg/info/{file}"))?)
-            {
-                // Directories and documents are not libraries.
-                for path in list.lines().filter(|path| path.contains(".so")) {
-                    self.by_path.insert(merged(path), *index);
-                }
-            }
         }
         Ok(())
     }
@@ -266,8 +238,12 @@ impl Owners {
     }
 }
 
+fn locked(dpkg: &Mutex<Dpkg>) -> MutexGuard<'_, Dpkg> {
+    dpkg.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One spelling for the paths of systems with and without a merged `/usr`.
-fn merged(path: &str) -> String {
+pub(super) fn merged(path: &str) -> String {
     let path = path.trim_start_matches('/');
     let top = path.split('/').next().unwrap_or_default();
     match top {

@@ -118,7 +118,7 @@ fn owners_of_a_made_root() {
     assert_eq!(owner.distro.unwrap().version.as_deref(), Some("12"));
     assert_eq!(root.owner("/usr/lib/libz.so.1").unwrap().name, "zlib1g");
     assert_eq!(root.owner("/usr/lib/other"), None);
-    assert_eq!(root.package_version("zlib1g"), Some("1:1.2"));
+    assert_eq!(root.package_version("zlib1g"), Some("1:1.2".to_owned()));
     assert_eq!(root.owner("/usr/lib/libz.so.1").unwrap().licenses, [""; 0]);
     write(folder.path(), ".wheelfarm/licenses.tsv", "zlib1g\tZlib\n");
     let owner = open().unwrap().owner("/usr/lib/libz.so.1").unwrap();
@@ -170,5 +170,5 @@ fn owners_of_live_systems() {
     let owner = root.owner("/usr/lib/libpq.so.5").unwrap();
     assert_eq!(owner.manager, Manager::Apk);
     assert_eq!(owner.licenses, ["PostgreSQL"]);
-    assert_eq!(root.package_version("musl"), Some("1.2.5-r0"));
+    assert_eq!(root.package_version("musl"), Some("1.2.5-r0".to_owned()));
 }

@@ -94,7 +94,9 @@ pub(super) fn read_text(root: &Path, path: &str) -> Result<Option<String>, Audit
         return Ok(None);
     };
     let bytes = read(root, &real, TEXT_LIMIT)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    Ok(Some(text))
 }
 
 /// The names in a directory, sorted; empty if there is no such directory.
