@@ -122,7 +122,10 @@ fn grafted(
         if Digest::of(&source) != graft.digest {
             return Err(RepairError::Changed(graft.source.clone()));
         }
-        Ok(Deflated::at(change.apply(&source, &graft.source)?, level))
+        let library = change.apply(&source, &graft.source)?;
+        // Large ones are compressed on several threads at once: no more in memory than needed.
+        drop(source);
+        Ok(Deflated::at(library, level))
     })
 }
 

@@ -2,11 +2,12 @@
 //!
 //! What they find goes into `docs/benchmarks.md` by hand: it depends on the machine.
 
+use wheelfarm_tests::anyhow::{Result, bail};
+
 mod edit;
+mod repair;
 mod verdicts;
 mod wheels;
-
-use wheelfarm_tests::anyhow::{Result, bail};
 
 struct Bench {
     name: &'static str,
@@ -14,7 +15,7 @@ struct Bench {
     run: fn(&[String]) -> Result<()>,
 }
 
-const BENCHES: [Bench; 2] = [
+const BENCHES: [Bench; 3] = [
     Bench {
         name: "edit",
         help: "edit thousands of real ELF objects, beside patchelf",
@@ -25,11 +26,20 @@ const BENCHES: [Bench; 2] = [
         help: "compare `show` with auditwheel's on real wheels of the index",
         run: verdicts::run,
     },
+    Bench {
+        name: "repair",
+        help: "`show` and `repair` beside auditwheel and patchelf: time, memory, size",
+        run: repair::run,
+    },
 ];
 
 /// Runs the benchmark that the first argument names; it gets the others.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let named = arguments.first().map(String::as_str);
+    if named == Some("repair-limit") {
+        // Called by `bench repair` itself.
+        return repair::limit(arguments.get(1..).unwrap_or_default());
+    }
     let Some(bench) = BENCHES.iter().find(|bench| Some(bench.name) == named) else {
         for bench in &BENCHES {
             eprintln!("  bench {:10} {}", bench.name, bench.help);

@@ -96,7 +96,9 @@ fn subjects(arguments: &[String]) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     let mut renamed = BTreeSet::new();
     let directory = wheels::directory("renamed")?;
-    for wheel in wheels::fetch()? {
+    let list = wheels::pinned()?;
+    wheels::fetch(&list)?;
+    for wheel in list {
         let (family, arch) = platform(&wheel.filename);
         let path = wheel.path()?;
         // One of each family and architecture, and of each Python.

@@ -43,12 +43,17 @@ pub(crate) fn directory(name: &str) -> Result<PathBuf> {
 
 /// The list, in its order.
 pub(crate) fn pinned() -> Result<Vec<Pinned>> {
-    let lines = LIST.lines().filter(|line| !line.starts_with('#'));
+    parse(LIST)
+}
+
+/// The wheels of a list: a line has a file name and its sha256.
+pub(crate) fn parse(list: &str) -> Result<Vec<Pinned>> {
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {
             let (filename, sha256) = line
                 .split_once(' ')
-                .with_context(|| format!("`{line}` is no line of wheels.txt"))?;
+                .with_context(|| format!("`{line}` is no line of a list of wheels"))?;
             Ok(Pinned {
                 filename: filename.to_owned(),
                 sha256: sha256.to_owned(),
@@ -97,20 +102,19 @@ impl Pinned {
     }
 }
 
-/// Fetches what is not there yet, and returns the list.
+/// Fetches what is not there yet.
 ///
 /// # Errors
 /// Some wheel cannot be had; those that can are kept.
-pub(crate) fn fetch() -> Result<Vec<Pinned>> {
-    let all = pinned()?;
+pub(crate) fn fetch(all: &[Pinned]) -> Result<()> {
     let mut missing = Vec::new();
-    for wheel in &all {
+    for wheel in all {
         if !wheel.path()?.exists() {
             missing.push(wheel.clone());
         }
     }
     if missing.is_empty() {
-        return Ok(all);
+        return Ok(());
     }
     eprintln!("fetching {} of {} wheels", missing.len(), all.len());
     let batches = Mutex::new(batches(&missing)?);
@@ -139,7 +143,7 @@ pub(crate) fn fetch() -> Result<Vec<Pinned>> {
         failures.len(),
         failures.join("\n")
     );
-    Ok(all)
+    Ok(())
 }
 
 type Batch = (Interpreter, Vec<Pinned>);
