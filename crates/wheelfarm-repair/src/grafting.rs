@@ -234,7 +234,7 @@ impl<'a> Grafting<'a> {
             sonames: BTreeSet::from([soname.to_owned()]),
             name: name.clone(),
             members: BTreeSet::new(),
-            owner: self.root.owner(path),
+            owner: self.root.licensed_owner(path),
             renames: BTreeMap::new(),
             remove_needed: BTreeSet::new(),
             // What loads others by itself has to find them.

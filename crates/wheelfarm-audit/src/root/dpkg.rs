@@ -10,10 +10,18 @@ use super::owners::{Row, merged};
 use super::walk;
 
 const INFO: &str = "/var/lib/dpkg/info";
+const STATUS: &str = "/var/lib/dpkg/status";
 
-/// The database of a root, as far as it was read.
+/// The database of a root, read when somebody asks.
 #[derive(Debug)]
 pub(super) struct Dpkg {
+    root: PathBuf,
+    read: Option<Database>,
+}
+
+/// The database, as far as it was read.
+#[derive(Debug)]
+struct Database {
     /// Where the lists are on this machine.
     info: PathBuf,
     status: String,
@@ -26,8 +34,40 @@ pub(super) struct Dpkg {
 }
 
 impl Dpkg {
-    /// The database whose status file holds `status`.
-    pub(super) fn new(root: &Path, status: String) -> Self {
+    /// The database of a root, if it has one; other systems with dpkg's tools have an empty one.
+    pub(super) fn find(root: &Path) -> Option<Self> {
+        let status = walk::inside(root, &walk::resolve_file(root, STATUS)?);
+        let size = fs_err::symlink_metadata(status).ok()?.len();
+        (size > 0).then(|| Self {
+            root: root.to_owned(),
+            read: None,
+        })
+    }
+
+    /// The package that a file belongs to; `path` is [`merged`].
+    pub(super) fn of(&mut self, path: &str) -> Option<Row> {
+        let database = self.database();
+        let list = database.list(path)?;
+        database.package(&list)
+    }
+
+    /// An installed package by its name, with or without architecture.
+    pub(super) fn package(&mut self, name: &str) -> Option<Row> {
+        self.database().package(name)
+    }
+
+    /// A status file that cannot be read is as good as none.
+    fn database(&mut self) -> &mut Database {
+        let root = &self.root;
+        self.read.get_or_insert_with(|| {
+            let status = walk::read_text(root, STATUS).ok().flatten();
+            Database::new(root, status.unwrap_or_default())
+        })
+    }
+}
+
+impl Database {
+    fn new(root: &Path, status: String) -> Self {
         let names = walk::names(root, INFO);
         let with_libraries: HashSet<&str> = names
             .iter()
@@ -49,14 +89,7 @@ impl Dpkg {
         }
     }
 
-    /// The package that a file belongs to; `path` is [`merged`].
-    pub(super) fn of(&mut self, path: &str) -> Option<Row> {
-        let list = self.list(path)?;
-        self.package(&list)
-    }
-
-    /// An installed package by its name, with or without architecture.
-    pub(super) fn package(&self, name: &str) -> Option<Row> {
+    fn package(&self, name: &str) -> Option<Row> {
         let (start, end) = *self.stanzas.get(name)?;
         let stanza = self.status.get(start..end)?;
         let field = |name: &str| {
@@ -183,10 +216,12 @@ mod tests {
             stanza("odd", "installed"),
             stanza("gone", "half-configured"),
         ];
-        let mut dpkg = Dpkg::new(root.path(), status.join("\n"));
+        assert!(Dpkg::find(root.path()).is_none());
+        fs_err::write(walk::inside(root.path(), STATUS), status.join("\n")).unwrap();
+        let mut dpkg = Dpkg::find(root.path()).unwrap();
         let mut of = |path: &str| {
             let name = dpkg.of(&merged(path)).map(|row| row.name);
-            (name, dpkg.unread.len())
+            (name, dpkg.database().unread.len())
         };
         let some = |name: &str| Some(name.to_owned());
         assert_eq!(of("/usr/lib/libone.so.1"), (some("libone1"), 3));

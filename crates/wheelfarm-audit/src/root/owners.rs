@@ -100,9 +100,9 @@ impl Owners {
             return Ok(owners);
         }
         // A system may have other managers' tools, with empty databases.
-        if let Some(status) = read("/var/lib/dpkg/status")? {
+        if let Some(dpkg) = Dpkg::find(root) {
             owners.manager = Some(Manager::Deb);
-            owners.dpkg = Some(Mutex::new(Dpkg::new(root, status)));
+            owners.dpkg = Some(Mutex::new(dpkg));
             return Ok(owners);
         }
         for path in ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"] {
