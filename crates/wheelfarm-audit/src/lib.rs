@@ -16,6 +16,7 @@ mod graph;
 mod musl;
 mod options;
 mod policy;
+mod pool;
 mod report;
 mod root;
 mod stable_abi;

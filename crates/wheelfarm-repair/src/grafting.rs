@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wheelfarm_audit::{
     AuditReport, ElfObject, Found, LibcFamily, LibraryRoot, Policy, stays_in_wheel,
 };
-use wheelfarm_types::{Arch, Digest};
+use wheelfarm_types::Arch;
 use wheelfarm_wheel::{Scheme, Wheel};
 
 use crate::included::Included;
@@ -223,7 +223,7 @@ impl<'a> Grafting<'a> {
             graft.sonames.insert(soname.to_owned());
             return Ok(graft.name.clone());
         }
-        let digest = Digest::of(self.root.read(path)?);
+        let digest = self.root.digest(path)?;
         let name = match self.included.own_name(path) {
             Some(name) => name.to_owned(),
             None => grafted(file_name(path), &digest),

@@ -14,7 +14,7 @@ use zip::read::{ArchiveOffset, Config};
 
 use crate::entries::{bound, broken, entries, find_dist_info};
 use crate::limits::METADATA_LIMIT;
-use crate::packed::{Copied, Place};
+use crate::packed::{Copied, Place, Scratch};
 use crate::source::{Reader, Source};
 use crate::{
     Entry, Headers, Limits, Metadata, Record, RecordFinding, WheelError, WheelInfo, WheelProblem,
@@ -165,6 +165,20 @@ impl Wheel {
         self.read_bounded(name, self.limits.member)
     }
 
+    /// Like [`Wheel::read`], in memory that the caller keeps for the next member.
+    pub fn read_in<'a>(
+        &self,
+        name: &str,
+        scratch: &'a mut Scratch,
+    ) -> Result<&'a [u8], WheelError> {
+        let place = self.place(name)?;
+        bound(&format!("`{name}`"), place.size, self.limits.member)
+            .map_err(|problem| problem.of(&self.filename))?;
+        place
+            .unpack(&self.source, scratch)
+            .map_err(|reason| self.damaged(name, &reason))
+    }
+
     /// The first `length` bytes of a member, or all if it is shorter; without a CRC check.
     pub fn read_start(&self, name: &str, length: usize) -> Result<Vec<u8>, WheelError> {
         let index = self.index(name)?;
@@ -230,9 +244,10 @@ impl Wheel {
         let place = self.place(name)?;
         bound(&format!("`{name}`"), place.size, limit)
             .map_err(|problem| problem.of(&self.filename))?;
-        place
-            .unpack(&self.source)
-            .map_err(|reason| self.damaged(name, &reason))
+        let mut scratch = Scratch::default();
+        let unpacked = place.unpack(&self.source, &mut scratch);
+        unpacked.map_err(|reason| self.damaged(name, &reason))?;
+        Ok(scratch.into_content())
     }
 
     /// A member as it stands here, to be copied elsewhere; `digest` is that of its content, if it is known.

@@ -67,7 +67,7 @@ impl Deflated {
             size: content.len() as u64,
             digest,
             stored: packed.is_none(),
-            data: packed.map_or(content, Bytes::from),
+            data: packed.unwrap_or(content),
         }
     }
 
@@ -124,28 +124,48 @@ impl Deflated {
 /// Bytes before the data in the kept form.
 const HEADER: usize = 4 + 4 + 8 + 32 + 1;
 
+/// A compressor of a level, and the memory it writes to.
+struct Worker {
+    level: Level,
+    compressor: Compressor,
+    packed: Vec<u8>,
+}
+
+/// Most bytes that a [`Worker`] keeps for the next content.
+const KEPT: usize = 8 << 20;
+
 thread_local! {
-    /// The last compressor: making one costs more than compressing a small file.
-    static COMPRESSOR: RefCell<Option<(Level, Compressor)>> = const { RefCell::new(None) };
+    /// The last one: making one costs more than compressing a small file.
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
 /// None if it would not be smaller.
-fn deflate(content: &[u8], level: Level) -> Option<Vec<u8>> {
+fn deflate(content: &[u8], level: Level) -> Option<Bytes> {
     // One byte less than there are: what does not fit is not worth it.
-    let mut packed = vec![0; content.len().checked_sub(1)?];
-    let length = COMPRESSOR.with_borrow_mut(|last| {
-        let (_, compressor) = match last.take() {
-            Some((of, compressor)) if of == level => last.insert((of, compressor)),
+    let room = content.len().checked_sub(1)?;
+    WORKER.with_borrow_mut(|last| {
+        let worker = match last.take() {
+            Some(worker) if worker.level == level => last.insert(worker),
             _ => {
                 let number = CompressionLvl::new(i32::from(level.0)).unwrap_or_default();
-                last.insert((level, Compressor::new(number)))
+                last.insert(Worker {
+                    level,
+                    compressor: Compressor::new(number),
+                    packed: Vec::new(),
+                })
             }
         };
-        compressor.deflate_compress(content, &mut packed).ok()
-    })?;
-    packed.truncate(length);
-    packed.shrink_to_fit();
-    Some(packed)
+        if worker.packed.len() < room {
+            worker.packed = vec![0; room];
+        }
+        let packed = worker.packed.get_mut(..room)?;
+        let length = worker.compressor.deflate_compress(content, packed).ok()?;
+        let packed = packed.get(..length).map(Bytes::copy_from_slice);
+        if worker.packed.len() > KEPT {
+            worker.packed = Vec::new();
+        }
+        packed
+    })
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub use headers::Headers;
 pub use layout::{Installed, Scheme};
 pub use limits::Limits;
 pub use names::NameProblem;
+pub use packed::Scratch;
 pub use record::{Record, RecordFinding, RecordRow};
 pub use wheel_info::{Metadata, WheelInfo};
 pub use writer::WheelWriter;

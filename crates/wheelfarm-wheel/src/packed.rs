@@ -23,46 +23,88 @@ pub(crate) struct Place {
 /// Most bytes that one byte of a deflate stream can stand for: a match of 258 in two bits.
 const DEFLATE_RATIO: u64 = 1032;
 
+/// Memory to unpack members in, one after the other: fresh memory for each would cost more than unpacking it.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    packed: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl Scratch {
+    /// What was unpacked into fresh memory.
+    pub(crate) fn into_content(self) -> Vec<u8> {
+        self.content
+    }
+}
+
+/// The first `length` bytes of a buffer, which grows if it has to.
+fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
+    if buffer.len() < length {
+        // The old content is not needed, and should not be there at the same time.
+        buffer.clear();
+        buffer.shrink_to_fit();
+        *buffer = vec![0; length];
+    }
+    buffer.get_mut(..length).unwrap_or_default()
+}
+
 impl Place {
     /// The unpacked content, its size and checksum compared; the error is what is wrong with it.
     ///
     /// The declared size may be a lie: not more is allocated than the packed bytes can stand for.
-    pub(crate) fn unpack(&self, source: &Source) -> Result<Vec<u8>, String> {
-        let packed = source
-            .read_at(self.start, self.packed)
-            .map_err(|error| error.to_string())?;
-        let content = match self.method {
-            CompressionMethod::Stored => packed.into(),
-            CompressionMethod::Deflated => inflate(&packed, self.size)?,
+    pub(crate) fn unpack<'a>(
+        &self,
+        source: &Source,
+        scratch: &'a mut Scratch,
+    ) -> Result<&'a [u8], String> {
+        let most = match self.method {
+            CompressionMethod::Stored => self.packed,
+            CompressionMethod::Deflated => self.packed.saturating_mul(DEFLATE_RATIO),
             other => return Err(format!("its compression, {other}, is not one of wheels")),
         };
-        if content.len() as u64 != self.size {
-            return Err("its size is not the one declared".to_owned());
+        let other_size = || "its size is not the one declared".to_owned();
+        let size = usize::try_from(self.size)
+            .ok()
+            .filter(|_| self.size <= most)
+            .ok_or_else(other_size)?;
+        let content = room(&mut scratch.content, size);
+        let length = if self.method == CompressionMethod::Stored {
+            source
+                .read_exact_at(self.start, content)
+                .map_err(|error| error.to_string())?;
+            self.packed
+        } else {
+            let packed = source
+                .borrow_at(self.start, self.packed, |length| {
+                    room(&mut scratch.packed, length)
+                })
+                .map_err(|error| error.to_string())?;
+            inflate(packed, content)?
+        };
+        if length != self.size {
+            return Err(other_size());
         }
-        if libdeflater::crc32(&content) != self.crc {
+        if libdeflater::crc32(content) != self.crc {
             return Err("its checksum is not the one declared".to_owned());
         }
         Ok(content)
     }
 }
 
-fn inflate(packed: &[u8], size: u64) -> Result<Vec<u8>, String> {
-    let most = (packed.len() as u64).saturating_mul(DEFLATE_RATIO);
-    let size = usize::try_from(size)
-        .ok()
-        .filter(|_| size <= most)
-        .ok_or("its size is not the one declared")?;
-    let mut content = vec![0; size];
-    let length = libdeflater::Decompressor::new()
-        .deflate_decompress(packed, &mut content)
-        .map_err(|error| match error {
-            libdeflater::DecompressionError::BadData => "it is not a deflate stream",
-            libdeflater::DecompressionError::InsufficientSpace => {
-                "its size is not the one declared"
+/// Fills `content`; returns how far.
+fn inflate(packed: &[u8], content: &mut [u8]) -> Result<u64, String> {
+    libdeflater::Decompressor::new()
+        .deflate_decompress(packed, content)
+        .map(|length| length as u64)
+        .map_err(|error| {
+            match error {
+                libdeflater::DecompressionError::BadData => "it is not a deflate stream",
+                libdeflater::DecompressionError::InsufficientSpace => {
+                    "its size is not the one declared"
+                }
             }
-        })?;
-    content.truncate(length);
-    Ok(content)
+            .to_owned()
+        })
 }
 
 /// A member of an opened wheel, as it stands there.

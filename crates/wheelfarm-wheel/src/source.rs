@@ -8,6 +8,9 @@ use bytes::Bytes;
 use fs_err::File;
 use fs_err::os::unix::fs::FileExt as _;
 
+/// What is copied at a time.
+const PIECE: u64 = 256 << 10;
+
 /// What a [`Reader`] fetches at a time: directories are read field by field.
 const CHUNK: usize = 16 << 10;
 
@@ -46,6 +49,46 @@ impl Source {
         }
     }
 
+    /// Fills `out` from `offset` on; an error if the source ends before.
+    pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Memory(_) => {
+                out.copy_from_slice(&self.read_at(offset, out.len() as u64)?);
+                Ok(())
+            }
+            Self::File(file, _) => file.read_exact_at(out, offset),
+        }
+    }
+
+    /// `length` bytes from `offset` on, which stay where they are if that is in memory; otherwise they are read to
+    /// the `room` for so many.
+    pub(crate) fn borrow_at<'a>(
+        &'a self,
+        offset: u64,
+        length: u64,
+        room: impl FnOnce(usize) -> &'a mut [u8],
+    ) -> io::Result<&'a [u8]> {
+        let end = offset.checked_add(length).filter(|end| *end <= self.len());
+        let (Some(end), Ok(start), Ok(length)) =
+            (end, usize::try_from(offset), usize::try_from(length))
+        else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        match self {
+            Self::Memory(bytes) => {
+                let end = usize::try_from(end).unwrap_or(usize::MAX);
+                bytes
+                    .get(start..end)
+                    .ok_or(io::ErrorKind::UnexpectedEof.into())
+            }
+            Self::File(file, _) => {
+                let room = room(length);
+                file.read_exact_at(room, offset)?;
+                Ok(room)
+            }
+        }
+    }
+
     /// Writes `length` bytes from `offset` on, piece by piece.
     pub(crate) fn copy_to(
         &self,
@@ -53,10 +96,13 @@ impl Source {
         mut length: u64,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        const PIECE: u64 = 1 << 20;
+        let mut buffer = vec![0; usize::try_from(length.min(PIECE)).unwrap_or_default()];
         while length > 0 {
-            let count = length.min(PIECE);
-            out.write_all(&self.read_at(offset, count)?)?;
+            let count = length.min(buffer.len() as u64);
+            let piece = self.borrow_at(offset, count, |count| {
+                buffer.get_mut(..count).unwrap_or_default()
+            })?;
+            out.write_all(piece)?;
             offset += count;
             length -= count;
         }

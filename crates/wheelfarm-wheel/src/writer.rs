@@ -9,7 +9,7 @@ use wheelfarm_types::{Digest, WheelFilename};
 use zip::CompressionMethod;
 
 use crate::container::Container;
-use crate::packed::{Copied, Data, Packed};
+use crate::packed::{Copied, Data, Packed, Scratch};
 use crate::record::is_record;
 use crate::{
     Deflated, EntryKind, Level, Limits, Record, RecordRow, Wheel, WheelError, WheelProblem, names,
@@ -244,12 +244,14 @@ fn pack(content: Content, level: Option<Level>) -> Result<Packed, String> {
     let place = copied.place;
     // What was stored might be small enough to stay so, or never have been tried.
     if level.is_some() || place.method != CompressionMethod::Deflated {
-        let content = place.unpack(&copied.source)?;
+        let mut scratch = Scratch::default();
+        place.unpack(&copied.source, &mut scratch)?;
+        let content = scratch.into_content();
         return Ok(Deflated::at(content, level.unwrap_or_default()).into_packed());
     }
     let digest = match copied.digest {
         Some(digest) => digest,
-        None => Digest::of(place.unpack(&copied.source)?),
+        None => Digest::of(place.unpack(&copied.source, &mut Scratch::default())?),
     };
     Ok(Packed {
         data: Data::Copied(copied.source, place.start),

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use wheelfarm_elf::Elf;
 use wheelfarm_types::Digest;
-use wheelfarm_wheel::{Entry, EntryKind, Wheel};
+use wheelfarm_wheel::{Entry, EntryKind, Scratch, Wheel};
 
 use crate::budget::Budget;
+use crate::pool::Pool;
 use crate::{AuditError, ElfFacts, Finding, LibcFamily, Policies};
 
 /// Unpacked bytes in memory at a time, but for members that are larger.
@@ -114,14 +115,15 @@ impl Objects {
         let mut order: Vec<&Entry> = entries.clone();
         order.sort_by_key(|entry| Reverse(entry.size));
         let memory = Budget::new(MEMORY);
+        let scratches = Pool::default();
         let mut outcomes: HashMap<&str, Outcome> = order
             .into_par_iter()
             .map(|entry| {
                 let outcome = match known(&entry.name) {
                     Known::In(objects) => objects.outcome(&entry.name),
-                    Known::Nothing => {
-                        memory.with(entry.size, || one(wheel, entry, policies, hash))?
-                    }
+                    Known::Nothing => memory.with(entry.size, || {
+                        scratches.with(|scratch| one(wheel, entry, policies, hash, scratch))
+                    })?,
                 };
                 Ok((entry.name.as_str(), outcome))
             })
@@ -175,6 +177,7 @@ fn one(
     entry: &Entry,
     policies: &Policies,
     hash: bool,
+    scratch: &mut Scratch,
 ) -> Result<Outcome, AuditError> {
     let nothing = Outcome {
         what: What::NotElf,
@@ -187,12 +190,12 @@ fn one(
     if !hash && !Elf::is_elf(&wheel.read_start(&file.name, 16)?) {
         return Ok(nothing);
     }
-    let bytes = wheel.read(&file.name)?;
-    let digest = hash.then(|| Digest::of(&bytes));
-    if !Elf::is_elf(&bytes) {
+    let bytes = wheel.read_in(&file.name, scratch)?;
+    let digest = hash.then(|| Digest::of(bytes));
+    if !Elf::is_elf(bytes) {
         return Ok(Outcome { digest, ..nothing });
     }
-    let what = match ElfFacts::read(&bytes, policies) {
+    let what = match ElfFacts::read(bytes, policies) {
         Ok(facts) => What::Object(Arc::new(facts)),
         Err(error) => What::Unreadable(error.to_string()),
     };

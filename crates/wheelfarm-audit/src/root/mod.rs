@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wheelfarm_types::Arch;
+use wheelfarm_types::{Arch, Digest};
 
+use crate::pool::Pool;
 use crate::{AuditError, ElfFacts, LibcFamily, Policies};
 
 pub(crate) use loader::multiarch;
@@ -20,6 +21,9 @@ pub use owners::{Distro, Manager, Package};
 
 /// Largest library that is read, in bytes. The largest in use, CUDA's, are below one GiB.
 const LIBRARY_LIMIT: u64 = 2 << 30;
+
+/// Most bytes that a buffer keeps for the next library.
+const BUFFER_KEPT: usize = 8 << 20;
 
 /// A directory with the shared libraries, loader configuration and package ownership of an environment.
 ///
@@ -38,6 +42,10 @@ pub struct LibraryRoot {
     found: Mutex<HashMap<String, Option<String>>>,
     /// By path with links resolved.
     parsed: Mutex<HashMap<String, Arc<Parsed>>>,
+    /// By path as searched.
+    digests: Mutex<HashMap<String, Digest>>,
+    /// For what is read and not kept.
+    buffers: Pool<Vec<u8>>,
 }
 
 /// Facts about one library once somebody has read it; inside, none if it is no readable ELF object.
@@ -66,6 +74,8 @@ impl LibraryRoot {
             owners: owners::Owners::default(),
             found: Mutex::default(),
             parsed: Mutex::default(),
+            digests: Mutex::default(),
+            buffers: Pool::default(),
         }
     }
 
@@ -96,11 +106,45 @@ impl LibraryRoot {
 
     /// The content of a file.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, AuditError> {
-        let directory = self.directory.as_deref();
-        let (directory, real) = directory
-            .zip(self.resolve(path))
-            .ok_or_else(|| AuditError::NoLibrary(path.to_owned()))?;
+        let (directory, real) = self.locate(path)?;
         walk::read(directory, &real, LIBRARY_LIMIT)
+    }
+
+    /// The digest of a file's content when it was first asked for.
+    pub fn digest(&self, path: &str) -> Result<Digest, AuditError> {
+        let digests = || self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = digests().get(path) {
+            return Ok(*known);
+        }
+        let (directory, real) = self.locate(path)?;
+        let digest = self.glance(directory, &real, |bytes| Digest::of(bytes))?;
+        digests().insert(path.to_owned(), digest);
+        Ok(digest)
+    }
+
+    /// Reads a file that is not kept.
+    fn glance<T>(
+        &self,
+        directory: &Path,
+        real: &str,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, AuditError> {
+        self.buffers.with(|bytes| {
+            let read = walk::read_into(directory, real, LIBRARY_LIMIT, bytes);
+            let seen = read.map(|()| look(bytes));
+            if bytes.capacity() > BUFFER_KEPT {
+                *bytes = Vec::new();
+            }
+            seen
+        })
+    }
+
+    /// The root's directory, and the file in it with links resolved.
+    fn locate(&self, path: &str) -> Result<(&Path, String), AuditError> {
+        let directory = self.directory.as_deref();
+        directory
+            .zip(self.resolve(path))
+            .ok_or_else(|| AuditError::NoLibrary(path.to_owned()))
     }
 
     /// The distribution package that a file belongs to. dpkg's database has no licences: those are left out.
@@ -156,8 +200,9 @@ impl LibraryRoot {
         };
         let start = walk::read_start(directory, real)?;
         let facts = if wheelfarm_elf::Elf::is_elf(&start) {
-            let bytes = walk::read(directory, real, LIBRARY_LIMIT)?;
-            ElfFacts::read(&bytes, policies).ok().map(Arc::new)
+            self.glance(directory, real, |bytes| {
+                ElfFacts::read(bytes, policies).ok().map(Arc::new)
+            })?
         } else {
             // A linker script, say: the loader passes it over, and so do we.
             None

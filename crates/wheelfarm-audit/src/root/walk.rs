@@ -63,6 +63,18 @@ pub(super) fn inside(root: &Path, path: &str) -> PathBuf {
 
 /// A file's content. `real` has been resolved.
 pub(super) fn read(root: &Path, real: &str, limit: u64) -> Result<Vec<u8>, AuditError> {
+    let mut bytes = Vec::new();
+    read_into(root, real, limit, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Like [`read`], in the place of what `bytes` held.
+pub(super) fn read_into(
+    root: &Path,
+    real: &str,
+    limit: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<(), AuditError> {
     let file = fs_err::File::open(inside(root, real)).map_err(AuditError::Root)?;
     let size = file.metadata().map_err(AuditError::Root)?.len();
     if size > limit {
@@ -71,11 +83,17 @@ pub(super) fn read(root: &Path, real: &str, limit: u64) -> Result<Vec<u8>, Audit
             reason: format!("it has {size} bytes, more than the {limit} allowed"),
         });
     }
-    let mut bytes = Vec::new();
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(AuditError::Root)?;
-    Ok(bytes)
+    bytes.clear();
+    // One more than there are, to see the end without growing.
+    bytes.reserve_exact(usize::try_from(size).unwrap_or_default().saturating_add(1));
+    // The file itself: through the wrapper, all memory would be zeroed before it is read to.
+    let read = file.file().take(limit).read_to_end(bytes);
+    read.map_err(|error| {
+        let path = inside(root, real);
+        let text = format!("failed to read from file `{}`: {error}", path.display());
+        AuditError::Root(std::io::Error::new(error.kind(), text))
+    })?;
+    Ok(())
 }
 
 /// Enough of a file to tell what it is.
