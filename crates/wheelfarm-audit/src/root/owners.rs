@@ -132,11 +132,11 @@ impl Owners {
         };
         Some(Package {
             manager: self.manager?,
+            licenses: self.licenses.get(&row.name).cloned().unwrap_or_default(),
             name: row.name,
             version: row.version,
             arch: row.arch,
             distro: self.distro.clone(),
-            licenses: self.licenses.get(&row.name).cloned().unwrap_or_default(),
         })
     }
 

@@ -151,7 +151,7 @@ fn owners_of_live_systems() {
         "Format: 1.0\n\nFiles: *\nLicense: PostgreSQL\n",
     );
     let root = LibraryRoot::open(folder.path()).unwrap();
-    let owner = root.owner("/usr/lib/libpq.so.5").unwrap();
+    let owner = root.licensed_owner("/usr/lib/libpq.so.5").unwrap();
     assert_eq!(
         (owner.version.as_str(), owner.licenses),
         ("15", vec!["PostgreSQL".to_owned()])
