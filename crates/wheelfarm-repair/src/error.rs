@@ -121,6 +121,16 @@ pub enum RepairError {
     },
 }
 
+/// The first symbols, and how many more there are: an object may need hundreds.
+fn some_of(symbols: &[String]) -> String {
+    const MOST: usize = 5;
+    let named = symbols.get(..MOST).unwrap_or(symbols).join(", ");
+    match symbols.len().saturating_sub(MOST) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 fn first(obstacles: &[Obstacle]) -> String {
     let text = match obstacles.first() {
         None => return "no policy fits it".to_owned(),
@@ -132,7 +142,7 @@ fn first(obstacles: &[Obstacle]) -> String {
         }) => {
             let symbols = match symbols.as_slice() {
                 [] => String::new(),
-                some => format!(" ({})", some.join(", ")),
+                some => format!(" ({})", some_of(some)),
             };
             format!("{file} needs {version}{symbols} of {library}")
         }
@@ -143,7 +153,7 @@ fn first(obstacles: &[Obstacle]) -> String {
         }) => {
             format!(
                 "{file} uses {} of {library}, which not every build of it has",
-                symbols.join(", ")
+                some_of(symbols)
             )
         }
         Some(Obstacle::Isa { file, level }) => format!("{file} needs an x86-64-v{level} processor"),

@@ -27,6 +27,8 @@ pub use plan::{Graft, MemberEdit, RepairPlan, plan};
 pub use verify::verify;
 
 #[cfg(test)]
+mod auditwheel_tests;
+#[cfg(test)]
 mod option_tests;
 #[cfg(test)]
 #[path = "../../wheelfarm-audit/src/testing.rs"]

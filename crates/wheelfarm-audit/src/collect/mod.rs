@@ -383,3 +383,7 @@ impl AuditReport {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "auditwheel_tests.rs"]
+mod auditwheel_tests;
