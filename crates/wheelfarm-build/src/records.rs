@@ -14,7 +14,7 @@ use crate::recipes::ConfigValue;
 /// Rises when the meaning of a key changes: the way sources are unpacked, the environment's fixed variables ...
 pub(crate) const BUILD_SCHEMA: u32 = 1;
 /// Rises when repairs of the same wheel give other bytes.
-pub(crate) const REPAIR_SCHEMA: u32 = 2;
+pub(crate) const REPAIR_SCHEMA: u32 = wheelfarm_repair::REVISION;
 
 /// Kinds of records in the store.
 pub(crate) mod kind {

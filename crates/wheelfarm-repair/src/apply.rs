@@ -9,7 +9,7 @@ use wheelfarm_types::{BuildTag, Digest};
 use wheelfarm_wheel::{Deflated, Level, Wheel, WheelWriter};
 
 use crate::objects::Change;
-use crate::{Graft, MemberEdit, RepairError, RepairPlan, sbom, scripts, tags};
+use crate::{Graft, MemberEdit, REVISION, RepairError, RepairPlan, sbom, scripts, tags};
 
 /// Keeps grafted libraries: one that many wheels vendor is patched and compressed once.
 ///
@@ -110,21 +110,15 @@ fn grafted(
     cache: &dyn GraftCache,
 ) -> Result<Deflated, RepairError> {
     let change = Change::of_graft(graft);
-    // The crate's version stands for the editor's and the compressor's.
-    let inputs = format!(
-        "{}\n{}\n{change:?}\n{level:?}",
-        env!("CARGO_PKG_VERSION"),
-        graft.digest
-    );
+    let inputs = format!("{REVISION}\n{}\n{change:?}\n{level:?}", graft.digest);
     let key = Digest::of(inputs);
     cache.get_or_make(&key, &|| {
-        let source = root.read(&graft.source)?;
-        if Digest::of(&source) != graft.digest {
-            return Err(RepairError::Changed(graft.source.clone()));
-        }
-        let library = change.apply(&source, &graft.source)?;
-        // Large ones are compressed on several threads at once: no more in memory than needed.
-        drop(source);
+        // The source is given back before the compression: several large ones may be in work at once.
+        let library = root
+            .look(&graft.source, &graft.digest, |source| {
+                change.apply(source, &graft.source)
+            })?
+            .ok_or_else(|| RepairError::Changed(graft.source.clone()))??;
         Ok(Deflated::at(library, level))
     })
 }

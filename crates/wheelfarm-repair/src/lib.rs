@@ -26,6 +26,10 @@ pub use options::RepairOptions;
 pub use plan::{Graft, MemberEdit, RepairPlan, plan};
 pub use verify::verify;
 
+/// Rises when the same plan gives other bytes: because of the editor, the compressor, the archive. Part of the keys of
+/// all that is kept of repairs.
+pub const REVISION: u32 = 3;
+
 #[cfg(test)]
 mod auditwheel_tests;
 #[cfg(test)]

@@ -42,8 +42,8 @@ pub struct LibraryRoot {
     found: Mutex<HashMap<String, Option<String>>>,
     /// By path with links resolved.
     parsed: Mutex<HashMap<String, Arc<Parsed>>>,
-    /// By path as searched.
-    digests: Mutex<HashMap<String, Digest>>,
+    /// By path as searched: the digest of what file.
+    digests: Mutex<HashMap<String, (Digest, walk::Identity)>>,
     /// For what is read and not kept.
     buffers: Pool<Vec<u8>>,
 }
@@ -112,14 +112,34 @@ impl LibraryRoot {
 
     /// The digest of a file's content when it was first asked for.
     pub fn digest(&self, path: &str) -> Result<Digest, AuditError> {
-        let digests = || self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = digests().get(path) {
-            return Ok(*known);
+        if let Some((digest, _)) = self.digested(path) {
+            return Ok(digest);
         }
         let (directory, real) = self.locate(path)?;
-        let digest = self.glance(directory, &real, |bytes| Digest::of(bytes))?;
-        digests().insert(path.to_owned(), digest);
-        Ok(digest)
+        let known = self.glance(directory, &real, |bytes, file| (Digest::of(bytes), file))?;
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.insert(path.to_owned(), known);
+        Ok(known.0)
+    }
+
+    /// Looks at a file whose content has `digest`; none if it has another one by now.
+    pub fn look<T>(
+        &self,
+        path: &str,
+        digest: &Digest,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, AuditError> {
+        let (directory, real) = self.locate(path)?;
+        self.glance(directory, &real, |bytes, file| {
+            // What nobody has written to since has the digest that it had.
+            let same = self.digested(path) == Some((*digest, file));
+            (same || Digest::of(bytes) == *digest).then(|| look(bytes))
+        })
+    }
+
+    fn digested(&self, path: &str) -> Option<(Digest, walk::Identity)> {
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.get(path).copied()
     }
 
     /// Reads a file that is not kept.
@@ -127,11 +147,11 @@ impl LibraryRoot {
         &self,
         directory: &Path,
         real: &str,
-        look: impl FnOnce(&[u8]) -> T,
+        look: impl FnOnce(&[u8], walk::Identity) -> T,
     ) -> Result<T, AuditError> {
         self.buffers.with(|bytes| {
             let read = walk::read_into(directory, real, LIBRARY_LIMIT, bytes);
-            let seen = read.map(|()| look(bytes));
+            let seen = read.map(|file| look(bytes, file));
             if bytes.capacity() > BUFFER_KEPT {
                 *bytes = Vec::new();
             }
@@ -200,7 +220,7 @@ impl LibraryRoot {
         };
         let start = walk::read_start(directory, real)?;
         let facts = if wheelfarm_elf::Elf::is_elf(&start) {
-            self.glance(directory, real, |bytes| {
+            self.glance(directory, real, |bytes, _| {
                 ElfFacts::read(bytes, policies).ok().map(Arc::new)
             })?
         } else {

@@ -1,6 +1,7 @@
 //! Paths inside a root: no link leads out of it.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::AuditError;
@@ -68,15 +69,20 @@ pub(super) fn read(root: &Path, real: &str, limit: u64) -> Result<Vec<u8>, Audit
     Ok(bytes)
 }
 
-/// Like [`read`], in the place of what `bytes` held.
+/// What a file has another of when somebody has written to it: device, number, size, and times of change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity([u64; 3], [i64; 4]);
+
+/// Like [`read`], in the place of what `bytes` held; which file it was.
 pub(super) fn read_into(
     root: &Path,
     real: &str,
     limit: u64,
     bytes: &mut Vec<u8>,
-) -> Result<(), AuditError> {
+) -> Result<Identity, AuditError> {
     let file = fs_err::File::open(inside(root, real)).map_err(AuditError::Root)?;
-    let size = file.metadata().map_err(AuditError::Root)?.len();
+    let metadata = file.metadata().map_err(AuditError::Root)?;
+    let size = metadata.len();
     if size > limit {
         return Err(AuditError::RootFile {
             path: real.to_owned(),
@@ -93,7 +99,15 @@ pub(super) fn read_into(
         let text = format!("failed to read from file `{}`: {error}", path.display());
         AuditError::Root(std::io::Error::new(error.kind(), text))
     })?;
-    Ok(())
+    Ok(Identity(
+        [metadata.dev(), metadata.ino(), size],
+        [
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+        ],
+    ))
 }
 
 /// Enough of a file to tell what it is.
