@@ -24,7 +24,7 @@ mod stable_abi;
 mod testing;
 mod verdict;
 
-pub use collect::{Objects, audit, audit_objects};
+pub use collect::{Objects, SeenObjects, audit, audit_objects};
 pub use error::AuditError;
 pub use facts::ElfFacts;
 pub use graph::{Found, LibraryNode, LibraryTree, library_tree, stays_in_wheel};

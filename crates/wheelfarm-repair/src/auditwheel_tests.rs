@@ -29,7 +29,7 @@ fn repaired(source: &Wheel, lab: &Lab) -> Wheel {
     let mut bytes = Vec::new();
     let changed = apply(&plan, source, &objects, &root, &NoCache, &mut bytes).unwrap();
     let wheel = Wheel::from_bytes(bytes, plan.filename.clone()).unwrap();
-    crate::verify(&plan, &wheel, &objects, &changed).unwrap();
+    crate::verify(&plan, &wheel, &objects, &changed, None).unwrap();
     wheel
 }
 

@@ -31,7 +31,7 @@ fn repaired(source: &Wheel, lab: &Lab, options: &RepairOptions) -> Wheel {
     let mut bytes = Vec::new();
     let changed = apply(&plan, source, &objects, &root, &NoCache, &mut bytes).unwrap();
     let wheel = Wheel::from_bytes(bytes, plan.filename.clone()).unwrap();
-    verify(&plan, &wheel, &objects, &changed).unwrap();
+    verify(&plan, &wheel, &objects, &changed, None).unwrap();
     wheel
 }
 
@@ -135,7 +135,7 @@ fn a_level_is_for_everything_and_part_of_a_grafts_key() {
         let mut bytes = Vec::new();
         let changed = apply(&plan, &source, &objects, &root, &keys, &mut bytes).unwrap();
         let wheel = Wheel::from_bytes(bytes.clone(), plan.filename.clone()).unwrap();
-        verify(&plan, &wheel, &objects, &changed).unwrap();
+        verify(&plan, &wheel, &objects, &changed, None).unwrap();
         assert_eq!(wheel.read("demo/text.py").unwrap(), text.as_bytes());
         bytes.len()
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use wheelfarm_audit::{AuditOptions, Finding, LibraryRoot, Objects, Obstacle, audit};
+use wheelfarm_audit::{AuditOptions, Finding, LibraryRoot, Objects, Obstacle, SeenObjects, audit};
 use wheelfarm_elf::Elf;
 use wheelfarm_types::{Digest, WheelFilename};
 use wheelfarm_wheel::{Deflated, Wheel};
@@ -63,6 +63,7 @@ fn verify(repaired: &Repaired) -> Result<(), RepairError> {
         &opened(repaired),
         &repaired.source,
         &repaired.changed,
+        None,
     )
 }
 
@@ -507,4 +508,24 @@ fn with_member(wheel: &Wheel, member: &str, content: &[u8]) -> Vec<u8> {
         std::io::Write::write_all(&mut out, content).unwrap();
     }
     out.finish().unwrap().into_inner()
+}
+
+#[test]
+fn what_other_wheels_had_too_is_still_judged() {
+    let lab = Lab::new();
+    lab.chain();
+    let source = wheel("linux", &[(MODULE, &lab.module(&[ONE]))]);
+    let good = repaired(&source, &lab, &RepairOptions::default());
+    let seen = SeenObjects::default();
+    let verify = |repaired: &Repaired, wheel: &Wheel| {
+        let (plan, changed) = (&repaired.plan, &repaired.changed);
+        crate::verify(plan, wheel, &repaired.source, changed, Some(&seen))
+    };
+    verify(&good, &opened(&good)).unwrap();
+    verify(&good, &opened(&good)).unwrap();
+    // Another module, that was not seen.
+    let bytes = with_member(&opened(&good), MODULE, &lab.module(&[ONE]));
+    let bad = Wheel::from_bytes(bytes, good.filename.clone()).unwrap();
+    let error = verify(&good, &bad).unwrap_err();
+    assert!(matches!(error, RepairError::Record { .. }), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wheelfarm_audit::{Finding, LibraryRoot, Objects, audit_objects};
+use wheelfarm_audit::{Finding, LibraryRoot, Objects, SeenObjects, audit_objects};
 use wheelfarm_wheel::Wheel;
 
 use crate::{RepairError, RepairPlan};
@@ -11,18 +11,20 @@ use crate::{RepairError, RepairPlan};
 /// alone, with no library from anywhere else, and RECORD must fit.
 ///
 /// `wheel` was written by [`crate::apply()`] and opened again; `source` are the objects of the wheel that it was
-/// made of, and `changed` what `apply` gave. What was copied from there byte for byte is not unpacked again.
+/// made of, and `changed` what `apply` gave. What was copied from there byte for byte is not unpacked again, and what
+/// other wheels had too is unpacked for the first of them that hands in the same `seen`.
 /// This is the same audit that judges foreign wheels; it knows nothing of the repair.
 pub fn verify(
     plan: &RepairPlan,
     wheel: &Wheel,
     source: &Objects,
     changed: &BTreeSet<String>,
+    seen: Option<&SeenObjects>,
 ) -> Result<(), RepairError> {
     let name = || wheel.filename().to_string();
     // A link was replaced by what it led to.
     let unchanged = |member: &str| !changed.contains(member) && source.digest(member).is_some();
-    let objects = source.read_changed(wheel, unchanged)?;
+    let objects = source.read_changed(wheel, unchanged, seen)?;
     let findings = wheel.compare_record(|member| objects.digest(member))?;
     if !findings.is_empty() {
         return Err(RepairError::Record { wheel: name() });

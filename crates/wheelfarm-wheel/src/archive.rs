@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fs_err::File;
-use wheelfarm_types::{Digest, WheelFilename};
+use wheelfarm_types::{Digest, Hasher, WheelFilename};
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 
@@ -177,6 +177,18 @@ impl Wheel {
         place
             .unpack(&self.source, scratch)
             .map_err(|reason| self.damaged(name, &reason))
+    }
+
+    /// The digest of a member as it stands in the archive: equal ones unpack to equal contents.
+    pub fn packed_digest(&self, name: &str, scratch: &mut Scratch) -> Result<Digest, WheelError> {
+        let place = self.place(name)?;
+        let failed = |error| WheelProblem::Io(error).of(&self.filename);
+        let packed = place.packed(&self.source, scratch).map_err(failed)?;
+        let mut hasher = Hasher::default();
+        hasher.update(packed);
+        // How it unpacks, and to what.
+        hasher.update(format!("{:?} {} {}", place.method, place.size, place.crc).as_bytes());
+        Ok(hasher.finish())
     }
 
     /// The first `length` bytes of a member, or all if it is shorter; without a CRC check.

@@ -1,5 +1,7 @@
 //! Members as an archive holds them.
 
+use std::io;
+
 use bytes::Bytes;
 use wheelfarm_types::Digest;
 use zip::CompressionMethod;
@@ -49,6 +51,17 @@ fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
 }
 
 impl Place {
+    /// The bytes in the archive.
+    pub(crate) fn packed<'a>(
+        &self,
+        source: &'a Source,
+        scratch: &'a mut Scratch,
+    ) -> io::Result<&'a [u8]> {
+        source.borrow_at(self.start, self.packed, |length| {
+            room(&mut scratch.packed, length)
+        })
+    }
+
     /// The unpacked content, its size and checksum compared; the error is what is wrong with it.
     ///
     /// The declared size may be a lie: not more is allocated than the packed bytes can stand for.

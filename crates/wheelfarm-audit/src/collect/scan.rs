@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use wheelfarm_elf::Elf;
@@ -24,11 +24,13 @@ pub(super) struct Scanned {
 }
 
 /// What one member is.
+#[derive(Debug, Clone)]
 struct Outcome {
     what: What,
     digest: Option<Digest>,
 }
 
+#[derive(Debug, Clone)]
 enum What {
     NotElf,
     Object(Arc<ElfFacts>),
@@ -60,37 +62,42 @@ pub struct Objects {
     digests: HashMap<String, Digest>,
 }
 
-/// What is known of a member from elsewhere.
+/// Objects of wheels that were read before, by their packed bytes: what many wheels hold is unpacked once.
+#[derive(Debug, Default)]
+pub struct SeenObjects(Mutex<HashMap<Digest, Outcome>>);
+
+/// Where a member may be known from.
 enum Known<'a> {
-    Nothing,
+    Nowhere,
     /// It is the same in a wheel that was read before.
-    In(&'a Objects),
+    From(&'a Objects),
+    /// Some wheel may have had it.
+    Perhaps(&'a SeenObjects),
 }
 
 impl Objects {
     /// Reads the objects; other members are not unpacked.
     pub fn read(wheel: &Wheel) -> Result<Self, AuditError> {
-        Self::of(wheel, false, |_| Known::Nothing)
+        Self::of(wheel, false, |_| Known::Nowhere)
     }
 
     /// Like [`Objects::read`]; unpacks and hashes all members, so that nobody has to do so again.
     pub fn read_hashed(wheel: &Wheel) -> Result<Self, AuditError> {
-        Self::of(wheel, true, |_| Known::Nothing)
+        Self::of(wheel, true, |_| Known::Nowhere)
     }
 
     /// The objects of a wheel that was made from the one that `self` was read from. Members of which `unchanged`
-    /// is true are not read again; the others are, and hashed.
+    /// is true are not read again; the others are, and hashed, unless they were `seen` in another wheel.
     pub fn read_changed(
         &self,
         wheel: &Wheel,
         unchanged: impl Fn(&str) -> bool + Sync,
+        seen: Option<&SeenObjects>,
     ) -> Result<Self, AuditError> {
-        Self::of(wheel, true, |name| {
-            if unchanged(name) {
-                Known::In(self)
-            } else {
-                Known::Nothing
-            }
+        Self::of(wheel, true, |name| match seen {
+            _ if unchanged(name) => Known::From(self),
+            Some(seen) => Known::Perhaps(seen),
+            None => Known::Nowhere,
         })
     }
 
@@ -119,11 +126,17 @@ impl Objects {
         let mut outcomes: HashMap<&str, Outcome> = order
             .into_par_iter()
             .map(|entry| {
+                let read = |scratch: &mut _| one(wheel, entry, policies, hash, scratch);
+                let in_memory = |work: &dyn Fn(&mut Scratch) -> Result<Outcome, AuditError>| {
+                    memory.with(entry.size, || scratches.with(work))
+                };
                 let outcome = match known(&entry.name) {
-                    Known::In(objects) => objects.outcome(&entry.name),
-                    Known::Nothing => memory.with(entry.size, || {
-                        scratches.with(|scratch| one(wheel, entry, policies, hash, scratch))
+                    Known::From(objects) => objects.outcome(&entry.name),
+                    Known::Perhaps(seen) => in_memory(&|scratch| {
+                        let key = wheel.packed_digest(&entry.name, scratch)?;
+                        seen.get_or_read(key, || read(scratch))
                     })?,
+                    Known::Nowhere => in_memory(&read)?,
                 };
                 Ok((entry.name.as_str(), outcome))
             })
@@ -169,6 +182,22 @@ impl Objects {
             },
             digest: self.digest(path),
         }
+    }
+}
+
+impl SeenObjects {
+    fn get_or_read(
+        &self,
+        key: Digest,
+        read: impl FnOnce() -> Result<Outcome, AuditError>,
+    ) -> Result<Outcome, AuditError> {
+        let seen = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = seen().get(&key) {
+            return Ok(known.clone());
+        }
+        let outcome = read()?;
+        seen().insert(key, outcome.clone());
+        Ok(outcome)
     }
 }
 

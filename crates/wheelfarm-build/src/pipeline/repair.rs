@@ -153,7 +153,7 @@ fn repair(
     let changed = apply(&plan, &wheel, &objects, &root, grafts, &mut bytes).map_err(failed)?;
     let bytes = Bytes::from(bytes);
     let repaired = Wheel::from_bytes(bytes.clone(), plan.filename.clone()).map_err(failed)?;
-    verify(&plan, &repaired, &objects, &changed).map_err(failed)?;
+    verify(&plan, &repaired, &objects, &changed, None).map_err(failed)?;
     Ok(Repaired {
         modules: modules(&wheel, &report),
         filename: plan.filename,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use owo_colors::OwoColorize;
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use wheelfarm_audit::{AuditOptions, LibraryRoot, Objects, audit_objects};
+use wheelfarm_audit::{AuditOptions, LibraryRoot, Objects, SeenObjects, audit_objects};
 use wheelfarm_coordinator::AtomicFile;
 use wheelfarm_repair::{RepairError, RepairOptions, RepairPlan, apply, plan, verify};
 use wheelfarm_wheel::{Wheel, WheelError};
@@ -26,21 +26,32 @@ struct Repaired {
     plan: Option<RepairPlan>,
 }
 
+/// What the wheels of a call have in common.
+struct Shared {
+    root: LibraryRoot,
+    grafts: Grafts,
+    /// None if there is one wheel.
+    seen: Option<SeenObjects>,
+}
+
 pub(crate) fn run(
     global: &GlobalArgs,
     args: &RepairArgs,
     printer: Printer,
 ) -> Result<Exit, Failure> {
     let settings = Settings::of(args)?;
-    let root = opened::library_root(&args.audit.libraries)?;
+    let shared = Shared {
+        root: opened::library_root(&args.audit.libraries)?,
+        grafts: Grafts::default(),
+        seen: (args.wheels.len() > 1).then(SeenObjects::default),
+    };
     fs_err::create_dir_all(&args.wheel_dir).map_err(|e| Failure::machine(e.to_string()))?;
-    let grafts = Grafts::default();
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(args.jobs.map_or(0, usize::from))
         .build()
         .map_err(|error| Failure::machine(format!("no threads: {error}")))?;
     let one = |wheel: &PathBuf| {
-        let outcome = repair(wheel, args, &settings, &root, &grafts);
+        let outcome = repair(wheel, args, &settings, &shared);
         tell(wheel, &outcome, printer);
         outcome
     };
@@ -65,9 +76,9 @@ fn repair(
     path: &Path,
     args: &RepairArgs,
     settings: &Settings,
-    root: &LibraryRoot,
-    grafts: &Grafts,
+    shared: &Shared,
 ) -> Result<Repaired, Failure> {
+    let root = &shared.root;
     let wheel = opened::wheel(path)?;
     let audit_options = AuditOptions {
         include: args.include.clone(),
@@ -105,12 +116,12 @@ fn repair(
     let io = |error: std::io::Error| Failure::machine(error.to_string());
     let mut file = AtomicFile::create(&path).map_err(io)?;
     let mut out = BufWriter::new(file.writer());
-    let changed = apply(&plan, &wheel, &objects, root, grafts, &mut out)?;
+    let changed = apply(&plan, &wheel, &objects, root, &shared.grafts, &mut out)?;
     out.flush().map_err(io)?;
     drop(out);
     let written = fs_err::File::open(file.temporary()).map_err(io)?;
     let repaired = Wheel::from_file(written, plan.filename.clone())?;
-    verify(&plan, &repaired, &objects, &changed)?;
+    verify(&plan, &repaired, &objects, &changed, shared.seen.as_ref())?;
     file.commit().map_err(io)?;
     Ok(Repaired {
         path,
