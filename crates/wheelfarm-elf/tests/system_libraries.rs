@@ -190,3 +190,22 @@ fn readelf_sees_the_edits_and_nothing_else() {
         assert!(!dynamic.contains("(RUNPATH)"), "{dynamic}");
     }
 }
+
+#[test]
+fn a_string_table_that_moves_leaves_zeros() {
+    let path = system_libraries(1).remove(0);
+    let bytes = fs_err::read(&path).unwrap();
+    let elf = Elf::parse(&bytes).unwrap();
+    let value = |elf: &Elf<'_>, tag| {
+        let mut entries = elf.dynamic_entries().iter();
+        entries.find(|entry| entry.tag == tag).unwrap().value
+    };
+    // DT_STRTAB and DT_STRSZ; the first segment of a library has its addresses as offsets.
+    let (start, size) = (value(&elf, 5), value(&elf, 10));
+    let old = usize::try_from(start).unwrap()..usize::try_from(start + size).unwrap();
+    let soname = elf.soname().unwrap();
+    assert!(String::from_utf8_lossy(&bytes[old.clone()]).contains(soname));
+    let edited = edit(&bytes, &edits(&elf)).unwrap();
+    assert!(value(&Elf::parse(&edited).unwrap(), 5) > start + size);
+    assert!(edited[old].iter().all(|byte| *byte == 0));
+}

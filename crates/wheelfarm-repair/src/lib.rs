@@ -28,7 +28,7 @@ pub use verify::verify;
 
 /// Rises when the same plan gives other bytes: because of the editor, the compressor, the archive. Part of the keys of
 /// all that is kept of repairs.
-pub const REVISION: u32 = 3;
+pub const REVISION: u32 = 4;
 
 #[cfg(test)]
 mod auditwheel_tests;

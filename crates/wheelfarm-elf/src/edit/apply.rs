@@ -4,7 +4,7 @@ use super::EditError;
 use super::buffer::Buffer;
 use super::layout::{Layout, Placed};
 use super::plan::{Plan, interpreter_segment};
-use super::versions;
+use super::{vacated, versions};
 use crate::bytes::Record;
 use crate::constants::{
     DT_GNU_HASH, DT_HASH, DT_MIPS_RLD_MAP_REL, DT_MIPS_XHASH, DT_NULL, DT_STRSZ, DT_STRTAB,
@@ -40,6 +40,7 @@ pub(super) fn apply(
     }
     if let Some(placed) = layout.strings {
         parts.push((placed, plan.pool.to_bytes()));
+        vacated::clear_strings(elf, &mut buffer)?;
     }
     if let (Some(placed), Some(path)) = (layout.interpreter, &plan.interpreter) {
         parts.push((placed, path.clone()));

@@ -24,6 +24,7 @@ mod space;
 mod symbol_hash;
 #[cfg(test)]
 mod tests;
+mod vacated;
 mod verify;
 mod versions;
 
