@@ -60,6 +60,11 @@ impl Change {
         } else {
             None
         };
+        let stripped = match stripped {
+            // Large objects are not copied for nothing.
+            Some(stripped) if self.edits.is_empty() => return Ok(stripped.into()),
+            stripped => stripped,
+        };
         let edited = edit(stripped.as_deref().unwrap_or(bytes), &self.edits);
         edited.map(Bytes::from).map_err(|error| RepairError::Edit {
             file: file.to_owned(),
