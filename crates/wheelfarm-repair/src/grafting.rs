@@ -126,12 +126,10 @@ impl<'a> Grafting<'a> {
                 .insert(format!("{}/{}", libraries.archive, graft.name));
             for needed in &node.needed {
                 if let Some(name) = renames.get(needed) {
-                    if needed != name {
-                        graft
-                            .renames
-                            .entry(needed.clone())
-                            .or_insert_with(|| name.clone());
-                    }
+                    graft
+                        .renames
+                        .entry(needed.clone())
+                        .or_insert_with(|| name.clone());
                     graft.rpath = Some("$ORIGIN".to_owned());
                 } else if libpython.contains(needed) {
                     graft.remove_needed.insert(needed.clone());

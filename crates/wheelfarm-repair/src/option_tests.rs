@@ -63,6 +63,11 @@ fn dynamic(wheel: &Wheel, member: &str) -> (String, Vec<String>, String) {
     )
 }
 
+fn sbom(wheel: &Wheel) -> serde_json::Value {
+    let text = wheel.read("demo-1.0.dist-info/sboms/wheelfarm.cdx.json");
+    serde_json::from_slice(&text.unwrap()).unwrap()
+}
+
 fn grafts(wheel: &Wheel) -> Vec<&str> {
     let names = wheel.entries().iter().map(|entry| entry.name.as_str());
     names
@@ -159,10 +164,7 @@ fn the_sbom_has_licences() {
     );
     let source = wheel("linux", &[(MODULE, &lab.module(&[ONE]))]);
     let result = repaired(&source, &lab, &RepairOptions::default());
-    let text = result
-        .read("demo-1.0.dist-info/sboms/wheelfarm.cdx.json")
-        .unwrap();
-    let bom: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let bom = sbom(&result);
     assert_eq!(
         bom["components"][0]["licenses"],
         serde_json::json!([
@@ -239,6 +241,8 @@ fn an_included_library_that_is_also_linked_to_is_there_once() {
     let (_, needed, rpath) = dynamic(&result, one.unwrap());
     assert_eq!(needed, ["libc.so.6", "libtwo.so.1"]);
     assert_eq!(rpath, "$ORIGIN");
+    let needs = &sbom(&result)["dependencies"][1]["dependsOn"];
+    assert_eq!(*needs, serde_json::json!(["libtwo.so.1"]));
 }
 
 #[test]

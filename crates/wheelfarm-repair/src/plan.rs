@@ -55,7 +55,7 @@ pub struct Graft {
     pub members: BTreeSet<String>,
     /// The distribution package it comes from.
     pub owner: Option<Package>,
-    /// Needed names to replace: old to new.
+    /// The grafted libraries that it needs: old name to new, which is the same for included ones.
     pub renames: BTreeMap<String, String>,
     /// Needed names to drop.
     pub remove_needed: BTreeSet<String>,
