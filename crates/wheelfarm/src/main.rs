@@ -21,6 +21,7 @@ use crate::exit::Failure;
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
+    give_memory_back();
     let cli = Cli::parse();
     let printer = Printer::new(cli.global.quiet, cli.global.verbose > 0);
     // The default hook has said where; the code tells scripts that it was no fault of theirs.
@@ -29,6 +30,21 @@ fn main() -> ExitCode {
         exit::Exit::Bug.into()
     })
 }
+
+/// Has large pieces of memory taken from the system and given back to it one by one. Otherwise glibc keeps what was
+/// freed, up to twice the largest piece for each thread: wheels with large libraries would need half as much again.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "there is no safe way to tell glibc")]
+fn give_memory_back() {
+    const LARGE: libc::c_int = 1 << 20;
+    // SAFETY: it sets a number of the allocator, and no other thread has been started yet.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_memory_back() {}
 
 fn start(cli: Cli, printer: Printer) -> ExitCode {
     match run(cli, printer) {
