@@ -6,7 +6,7 @@ use std::io::Write;
 use rayon::prelude::*;
 use wheelfarm_audit::{LibraryRoot, Objects};
 use wheelfarm_types::{BuildTag, Digest};
-use wheelfarm_wheel::{Deflated, Level, Wheel, WheelWriter};
+use wheelfarm_wheel::{Deflated, Entry, Level, Wheel, WheelError, WheelProblem, WheelWriter};
 
 use crate::objects::Change;
 use crate::{Graft, MemberEdit, REVISION, RepairError, RepairPlan, sbom, scripts, tags};
@@ -64,19 +64,21 @@ pub fn apply(
             changed.insert(member.clone());
         }
     }
-    let patched: Vec<_> = plan
-        .edits
-        .par_iter()
-        .map(|change| patched(change, level, wheel))
-        .collect::<Result<_, _>>()?;
-    for (change, (object, executable)) in plan.edits.iter().zip(patched) {
+    for change in &plan.edits {
         let mut place = &change.member;
         if let Some(moved_to) = &change.moved_to {
             writer.insert(&change.member, scripts::starter(moved_to), true)?;
             changed.insert(change.member.clone());
             place = moved_to;
         }
-        writer.insert_deflated(place, object, executable || change.moved_to.is_some())?;
+        let Some(entry) = wheel.entry(&change.member) else {
+            return Err(RepairError::Changed(change.member.clone()));
+        };
+        let file = wheel.follow(entry)?;
+        // A wheel may have gigabytes of them: each is made when it is written.
+        let make = move || Ok(patched(change, level, wheel, file)?);
+        let executable = file.executable || change.moved_to.is_some();
+        writer.insert_made(place, file.size, make, executable)?;
         changed.insert(place.clone());
     }
     let metadata = writer.dist_info().to_owned();
@@ -99,7 +101,7 @@ pub fn apply(
         changed.insert(name);
     }
     changed.insert(format!("{metadata}/RECORD"));
-    writer.write_to(out)?;
+    writer.write_to(out).map_err(unwrapped)?;
     Ok(changed)
 }
 
@@ -123,16 +125,26 @@ fn grafted(
     })
 }
 
-/// An object of the wheel as it will be, and whether it was executable.
+/// An object of the wheel as it will be.
 fn patched(
     change: &MemberEdit,
     level: Level,
     wheel: &Wheel,
-) -> Result<(Deflated, bool), RepairError> {
-    let Some(entry) = wheel.entry(&change.member) else {
-        return Err(RepairError::Changed(change.member.clone()));
-    };
-    let file = wheel.follow(entry)?;
+    file: &Entry,
+) -> Result<Deflated, RepairError> {
     let bytes = Change::of_member(change).apply(&wheel.read(&file.name)?, &change.member)?;
-    Ok((Deflated::at(bytes, level), file.executable))
+    Ok(Deflated::at(bytes, level))
+}
+
+/// An error of [`patched`] as it was, before it went through the writer.
+fn unwrapped(error: WheelError) -> RepairError {
+    let WheelError { wheel, problem } = error;
+    let problem = match problem {
+        WheelProblem::Content { name, source } => match source.downcast::<RepairError>() {
+            Ok(error) => return *error,
+            Err(source) => WheelProblem::Content { name, source },
+        },
+        problem => problem,
+    };
+    WheelError { wheel, problem }.into()
 }

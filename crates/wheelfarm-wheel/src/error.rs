@@ -70,6 +70,14 @@ pub enum WheelProblem {
         /// What is wrong with it.
         reason: String,
     },
+    /// The content of a member that is being written could not be made.
+    #[error("entry `{name}`: {source}")]
+    Content {
+        /// The member.
+        name: String,
+        /// What its maker says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A symbolic link points at nothing in the archive.
     #[error("symbolic link `{name}` points to `{target}`, which is not a file in the wheel")]
     Link {

@@ -1,7 +1,10 @@
 //! Writing a wheel whose bytes depend on its contents alone.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 use std::io::Write;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -25,38 +28,54 @@ const WINDOW: u64 = 32 << 20;
 /// unpacking and packing them again would be most of the work.
 /// Directory entries are not written: neither installers nor `RECORD` know them.
 #[derive(Debug, Clone)]
-pub struct WheelWriter {
+pub struct WheelWriter<'a> {
     filename: WheelFilename,
     dist_info: String,
-    members: BTreeMap<String, Member>,
+    members: BTreeMap<String, Member<'a>>,
     level: Option<Level>,
 }
 
 #[derive(Debug, Clone)]
-struct Member {
-    content: Content,
+struct Member<'a> {
+    content: Content<'a>,
     executable: bool,
 }
 
-#[derive(Debug, Clone)]
-enum Content {
+#[derive(Clone)]
+enum Content<'a> {
     Plain(Bytes),
     Deflated(Deflated),
     Copied(Copied),
+    Made { size: u64, make: Make<'a> },
 }
 
-impl Content {
+/// Makes a member's content.
+type Make<'a> = Arc<dyn Fn() -> Result<Deflated, Box<dyn Error + Send + Sync>> + Send + Sync + 'a>;
+
+impl fmt::Debug for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(content) => write!(f, "Plain({} bytes)", content.len()),
+            Self::Deflated(deflated) => deflated.fmt(f),
+            Self::Copied(copied) => copied.fmt(f),
+            Self::Made { size, .. } => write!(f, "Made({size} bytes)"),
+        }
+    }
+}
+
+impl Content<'_> {
     /// Bytes to unpack or to compress.
     fn work(&self) -> u64 {
         match self {
             Self::Plain(content) => content.len() as u64,
             Self::Deflated(_) => 0,
             Self::Copied(copied) => copied.place.size,
+            Self::Made { size, .. } => *size,
         }
     }
 }
 
-impl WheelWriter {
+impl<'a> WheelWriter<'a> {
     /// A wheel with no members, whose metadata are in `<name>-<version>.dist-info`.
     pub fn new(filename: WheelFilename) -> Self {
         Self {
@@ -132,6 +151,19 @@ impl WheelWriter {
         self.put(name, Content::Deflated(content), executable)
     }
 
+    /// Adds or replaces a member of about `size` bytes whose content is made when the archive is written, on any
+    /// thread, and not kept. An error of `make` comes back in [`WheelProblem::Content`].
+    pub fn insert_made(
+        &mut self,
+        name: &str,
+        size: u64,
+        make: impl Fn() -> Result<Deflated, Box<dyn Error + Send + Sync>> + Send + Sync + 'a,
+        executable: bool,
+    ) -> Result<(), WheelError> {
+        let make = Arc::new(make);
+        self.put(name, Content::Made { size, make }, executable)
+    }
+
     /// Removes a member; whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.members.remove(name).is_some()
@@ -161,10 +193,8 @@ impl WheelWriter {
             let packed: Vec<_> = window
                 .into_par_iter()
                 .map(|(name, member)| {
-                    let packed = pack(member.content, level).map_err(|reason| {
-                        let name = name.clone();
-                        WheelProblem::Damaged { name, reason }.of(&filename)
-                    })?;
+                    let packed = pack(&name, member.content, level);
+                    let packed = packed.map_err(|problem| problem.of(&filename))?;
                     Ok((name, packed, member.executable))
                 })
                 .collect::<Result<_, WheelError>>()?;
@@ -202,7 +232,12 @@ impl WheelWriter {
         Wheel::from_bytes_with(self.finish()?, filename, limits)
     }
 
-    fn put(&mut self, name: &str, content: Content, executable: bool) -> Result<(), WheelError> {
+    fn put(
+        &mut self,
+        name: &str,
+        content: Content<'a>,
+        executable: bool,
+    ) -> Result<(), WheelError> {
         names::check_all([name].into_iter()).map_err(|problem| problem.of(&self.filename))?;
         let member = Member {
             content,
@@ -214,9 +249,9 @@ impl WheelWriter {
 }
 
 /// The members in their order, as many at a time as [`WINDOW`] holds, at least one.
-fn windows(
-    members: impl IntoIterator<Item = (String, Member)>,
-) -> impl Iterator<Item = Vec<(String, Member)>> {
+fn windows<'a>(
+    members: impl IntoIterator<Item = (String, Member<'a>)>,
+) -> impl Iterator<Item = Vec<(String, Member<'a>)>> {
     let mut members = members.into_iter().peekable();
     std::iter::from_fn(move || {
         let mut window = vec![members.next()?];
@@ -232,26 +267,40 @@ fn windows(
     })
 }
 
-/// What goes into the archive; the error is what is wrong with a copied member.
-fn pack(content: Content, level: Option<Level>) -> Result<Packed, String> {
+/// What goes into the archive as the member `name`.
+fn pack(name: &str, content: Content<'_>, level: Option<Level>) -> Result<Packed, WheelProblem> {
     let copied = match content {
         Content::Plain(content) => {
             return Ok(Deflated::at(content, level.unwrap_or_default()).into_packed());
         }
         Content::Deflated(deflated) => return Ok(deflated.into_packed()),
+        Content::Made { make, .. } => {
+            let name = name.to_owned();
+            let made = make().map_err(|source| WheelProblem::Content { name, source })?;
+            return Ok(made.into_packed());
+        }
         Content::Copied(copied) => copied,
     };
+    let damaged = |reason| WheelProblem::Damaged {
+        name: name.to_owned(),
+        reason,
+    };
     let place = copied.place;
+    let mut scratch = Scratch::default();
     // What was stored might be small enough to stay so, or never have been tried.
     if level.is_some() || place.method != CompressionMethod::Deflated {
-        let mut scratch = Scratch::default();
-        place.unpack(&copied.source, &mut scratch)?;
+        let unpacked = place.unpack(&copied.source, &mut scratch);
+        unpacked.map_err(damaged)?;
         let content = scratch.into_content();
         return Ok(Deflated::at(content, level.unwrap_or_default()).into_packed());
     }
     let digest = match copied.digest {
         Some(digest) => digest,
-        None => Digest::of(place.unpack(&copied.source, &mut Scratch::default())?),
+        None => Digest::of(
+            place
+                .unpack(&copied.source, &mut scratch)
+                .map_err(damaged)?,
+        ),
     };
     Ok(Packed {
         data: Data::Copied(copied.source, place.start),

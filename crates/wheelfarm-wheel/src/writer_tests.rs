@@ -41,7 +41,7 @@ fn opened(bytes: Vec<u8>) -> Wheel {
     Wheel::from_bytes(bytes, NAME.parse().unwrap()).unwrap()
 }
 
-fn writer(source: &Wheel) -> WheelWriter {
+fn writer(source: &Wheel) -> WheelWriter<'static> {
     WheelWriter::from_wheel(source, NAME.parse().unwrap()).unwrap()
 }
 
@@ -195,4 +195,26 @@ fn links_out_of_the_wheel_are_errors() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn made_members_are_written_and_their_errors_come_back() {
+    let source = source(CompressionMethod::Stored, false);
+    let content = source.read("zoo.py").unwrap();
+    let mut made = writer(&source);
+    let make = || Ok(Deflated::of(content.clone()));
+    made.insert_made("zoo.py", content.len() as u64, make, false)
+        .unwrap();
+    assert_eq!(made.finish().unwrap(), bytes(&source));
+
+    let mut failing = writer(&source);
+    failing
+        .insert_made("zoo.py", 1, || Err("no such thing".into()), false)
+        .unwrap();
+    let error = failing.finish().unwrap_err();
+    assert!(
+        matches!(&error.problem, WheelProblem::Content { name, .. } if name == "zoo.py"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("no such thing"), "{error}");
 }
