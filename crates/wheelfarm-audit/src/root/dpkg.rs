@@ -142,20 +142,24 @@ impl Database {
     }
 }
 
-/// Where the stanza of each package begins and ends.
+/// Where the stanza of each package begins and ends. An empty line ends one.
 fn stanzas(status: &str) -> HashMap<String, (usize, usize)> {
     let mut stanzas = HashMap::new();
-    let mut start = 0;
-    for stanza in status.split("\n\n") {
-        let range = (start, start + stanza.len());
-        start = range.1 + 2;
-        let mut lines = stanza.lines();
-        let name = lines.find_map(|line| line.strip_prefix("Package: "));
-        let arch = lines.find_map(|line| line.strip_prefix("Architecture: "));
-        if let (Some(name), Some(arch)) = (name, arch) {
-            stanzas.insert(format!("{name}:{arch}"), range);
-            stanzas.insert(name.to_owned(), range);
+    let (mut start, mut at) = (0, 0);
+    let (mut name, mut arch) = (None, None);
+    for line in status.split_inclusive('\n').chain(["\n"]) {
+        if line == "\n" {
+            if let (Some(name), Some(arch)) = (name.take(), arch.take()) {
+                stanzas.insert(format!("{name}:{arch}"), (start, at));
+                stanzas.insert(String::from(name), (start, at));
+            }
+            start = at + line.len();
+        } else if let Some(value) = line.strip_prefix("Package: ") {
+            name = Some(value.trim_end());
+        } else if let Some(value) = line.strip_prefix("Architecture: ") {
+            arch = Some(value.trim_end());
         }
+        at += line.len();
     }
     stanzas
 }
