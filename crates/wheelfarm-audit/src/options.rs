@@ -18,8 +18,8 @@ pub struct AuditOptions {
     pub include: Vec<String>,
     /// Whether code that needs more than the architecture's baseline (`x86-64-v2` and above) costs the tag.
     pub isa_check: bool,
-    /// The musl version of the build environment, if the caller knows it. Otherwise the root's `musl` package,
-    /// then the wheel's own tag, then the newest policy decides: musl objects do not say what they need.
+    /// The musl version of the build environment, if the caller knows it. Otherwise the wheel's own tag, then the
+    /// root's `musl` package, then the newest policy decides: musl objects do not say what they need.
     pub musl: Option<(u16, u16)>,
 }
 

@@ -164,3 +164,27 @@ fn a_library_without_a_dot_in_its_name() {
     let name = graft(&wheel, MODULE, "plain");
     assert!(wheel.entry(&format!("demo.libs/{name}")).is_some());
 }
+
+#[test]
+fn a_wheel_for_armv6_is_not_retagged_for_armv7() {
+    let lab = Lab::new();
+    // Of an ARM object, no more than the header: 32 bits, EABI 5 with hard floats.
+    let mut object = b"\x7fELF\x01\x01\x01".to_vec();
+    object.resize(16, 0);
+    for half in [3_u16, 40, 1, 0] {
+        object.extend(half.to_le_bytes());
+    }
+    for word in [0_u32, 0, 0, 0x0500_0400] {
+        object.extend(word.to_le_bytes());
+    }
+    for half in [52_u16, 32, 0, 40, 0, 0] {
+        object.extend(half.to_le_bytes());
+    }
+    let name = "demo-1.0-py3-none-linux_armv6l.whl".parse().unwrap();
+    let mut writer = wheelfarm_wheel::WheelWriter::new(name);
+    writer.insert("demo/tool", object, true).unwrap();
+    let source = writer.finish_wheel().unwrap();
+    let error = planned(&source, &lab, &RepairOptions::default()).unwrap_err();
+    assert!(matches!(error, RepairError::NoPolicy { .. }), "{error}");
+    assert!(error.to_string().contains("linux_armv6l"), "{error}");
+}

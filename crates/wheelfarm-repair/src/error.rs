@@ -20,6 +20,16 @@ pub enum RepairError {
     /// The wheel holds no ELF object of an architecture that wheels exist for: it needs no repair.
     #[error("{0} has no ELF object to repair for")]
     NoElf(String),
+    /// There is no policy for the architecture: `linux_armv6l`.
+    #[error(
+        "there is no platform policy for {arch}, which {wheel} is for: `linux_{arch}` is its tag"
+    )]
+    NoPolicy {
+        /// The wheel.
+        wheel: String,
+        /// Its architecture.
+        arch: wheelfarm_types::Arch,
+    },
     /// The target is for another architecture or C library than the wheel.
     #[error("{wheel} is for {actual}, not for {target}")]
     OtherPlatform {

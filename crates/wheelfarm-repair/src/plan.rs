@@ -143,9 +143,15 @@ pub fn plan(
             options.lib_sdir.escape_debug().to_string(),
         ));
     }
-    let Some(arch) = report.arch.filter(|_| !report.verdicts.is_empty()) else {
+    let Some(arch) = report.arch.filter(|_| report.has_objects()) else {
         return Err(RepairError::NoElf(name()));
     };
+    if report.verdicts.is_empty() {
+        return Err(RepairError::NoPolicy {
+            wheel: name(),
+            arch,
+        });
+    }
     for finding in &report.findings {
         if let Finding::ElfInPurelib { path } = finding {
             return Err(RepairError::Purelib { file: path.clone() });

@@ -120,13 +120,10 @@ pub fn audit_objects(
                 arch,
                 isa_check: options.isa_check,
             };
-            let musl = options
-                .musl
-                .or_else(|| match family {
-                    LibcFamily::Musl => musl_version(&root.package_version("musl")?),
-                    LibcFamily::Glibc => None,
-                })
-                .or(named.musl);
+            let musl = options.musl.or(named.musl).or_else(|| match family {
+                LibcFamily::Musl => musl_version(&root.package_version("musl")?),
+                LibcFamily::Glibc => None,
+            });
             judge.verdicts(applicable(policies, family, arch, musl).into_iter())?
         }
         _ => Vec::new(),
@@ -377,6 +374,11 @@ impl AuditReport {
     /// Whether the wheel holds nothing that is tied to a platform.
     pub fn is_pure(&self) -> bool {
         self.findings.contains(&Finding::NoElf)
+    }
+
+    /// Whether there is something to judge: an object of the wheel's architecture and C library.
+    pub fn has_objects(&self) -> bool {
+        self.objects.iter().any(|object| object.considered)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::LibcFamily;
 pub(super) struct Named {
     pub(super) arch: NamedArch,
     pub(super) libc: Option<LibcFamily>,
-    /// The newest musl version claimed.
+    /// The oldest musl version claimed.
     pub(super) musl: Option<(u16, u16)>,
 }
 
@@ -32,7 +32,8 @@ pub(super) fn of(filename: &WheelFilename) -> Named {
             arches.push(Some(target.arch));
             families.push(LibcFamily::of(target.libc));
             if let Libc::Musl { major, minor } = target.libc {
-                musl = musl.max(Some((major, minor)));
+                let claimed = (major, minor);
+                musl = Some(musl.map_or(claimed, |oldest: (u16, u16)| oldest.min(claimed)));
             }
         } else if let Some(arch) = platform.strip_prefix("linux_") {
             arches.push(arch.parse().ok());
@@ -84,7 +85,7 @@ mod tests {
             (NamedArch::Is(Arch::X86_64), Some(LibcFamily::Glibc))
         );
         let name = named("musllinux_1_1_aarch64.musllinux_1_2_aarch64");
-        assert_eq!(name.musl, Some((1, 2)));
+        assert_eq!(name.musl, Some((1, 1)));
         assert_eq!(named("linux_armv6l").arch, NamedArch::Is(Arch::Armv6l));
         assert_eq!(named("linux_mips64").arch, NamedArch::Unknown);
         assert_eq!(named("any").arch, NamedArch::Open);

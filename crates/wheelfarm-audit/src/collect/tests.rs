@@ -343,6 +343,48 @@ fn musl_is_judged_by_its_version() {
         );
     }
     assert_eq!(musl_version("1.2.5-r0"), Some((1, 2)));
+    // The machine at hand has another one than the wheel was built with: the wheel's name knows better.
+    lab.write("root/etc/os-release", "ID=alpine\n");
+    lab.write("root/.wheelfarm/manager", "apk\n");
+    lab.write(
+        "root/.wheelfarm/owners.tsv",
+        "/lib/ld-musl.so.1\tmusl\t1.2.5-r0\tx86_64\n",
+    );
+    for platform in ["musllinux_1_1", "musllinux_1_2"] {
+        let named = self::wheel(platform, &[("demo/_demo.so", &module)]);
+        assert_eq!(report(&named, &root(&lab)).earned, target(platform));
+    }
+    assert_eq!(report(&wheel, &root(&lab)).earned, target("musllinux_1_2"));
+}
+
+#[test]
+fn an_obstacle_names_every_symbol() {
+    let lab = Lab::new();
+    let names: Vec<String> = (0..9).map(|number| format!("late{number}")).collect();
+    let each = |wrap: fn(&String) -> String| names.iter().map(wrap).collect::<Vec<_>>().concat();
+    lab.write("late", "GLIBCXX_3.4.99 { late*; };");
+    lab.compile(
+        "stub/libstdc++.so.6",
+        &each(|name| format!("void {name}(void) {{}} ")),
+        &[
+            "-shared",
+            "-Wl,-soname,libstdc++.so.6",
+            "-Wl,--version-script,late",
+        ],
+    );
+    let source = format!(
+        "{} void *PyInit__demo(void) {{ {} return 0; }}",
+        each(|name| format!("void {name}(void); ")),
+        each(|name| format!("{name}(); "))
+    );
+    let module = lab.module_of(&source, &["stub/libstdc++.so.6"]);
+    let report = report(&wheel("linux", &[(MODULE, &module)]), &root(&lab));
+    let [Obstacle::TooRecent { symbols, .. }] = report.verdicts[0].obstacles.as_slice() else {
+        panic!("{:?}", report.verdicts[0]);
+    };
+    let mut symbols = symbols.clone();
+    symbols.sort();
+    assert_eq!(symbols, names);
 }
 
 #[test]

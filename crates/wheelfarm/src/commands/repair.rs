@@ -86,7 +86,7 @@ fn repair(
     };
     let objects = Objects::read_hashed(&wheel)?;
     let report = audit_objects(&wheel, &objects, root, &audit_options)?;
-    if report.verdicts.is_empty() {
+    if !report.has_objects() {
         if wheel.filename().is_pure() && args.audit.allow_pure_python_wheel {
             return hand_on(args, &wheel);
         }

@@ -32,7 +32,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &ShowArgs, printer: Printer) -> Res
             return Err(failure);
         }
     };
-    if !report.objects.iter().any(|object| object.considered) {
+    if !report.has_objects() {
         let pure = wheel.filename().is_pure() && args.audit.allow_pure_python_wheel;
         let error = not_judged(&report);
         match (json, pure) {
@@ -58,9 +58,7 @@ fn look(args: &ShowArgs) -> Result<(Wheel, AuditReport, Option<Why>), Failure> {
     let root = opened::library_root(&args.audit.libraries)?;
     let report = audit(&wheel, &root, &opened::audit_options(&args.audit))?;
     let why = match &args.why {
-        Some(tag) if report.objects.iter().any(|object| object.considered) => {
-            Some(why(&report, &root, tag)?)
-        }
+        Some(tag) if report.has_objects() => Some(why(&report, &root, tag)?),
         _ => None,
     };
     Ok((wheel, report, why))
