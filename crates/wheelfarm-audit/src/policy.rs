@@ -188,6 +188,11 @@ impl Policy {
         }
     }
 
+    /// Whether it allows the libraries that `other` does, and no others.
+    pub(crate) fn allows_libraries_of(&self, other: &Self) -> bool {
+        self.family() == other.family() && self.whitelist == other.whitelist
+    }
+
     /// Whether every system of this policy has a symbol version; versions of libraries that the policy says
     /// nothing about (`OPENSSL_3.0.0`) are none of its business.
     pub fn allows_version(&self, version: &str, arch: Arch) -> bool {

@@ -81,15 +81,32 @@ impl Subject<'_> {
     }
 }
 
+/// The libraries that a policy wants in the wheel and that are not there.
+#[derive(Default)]
+struct Foreign<'a> {
+    /// By the names they are needed under.
+    names: BTreeSet<String>,
+    /// By path in the root: facts, and the tree it was found in.
+    found: BTreeMap<&'a str, (Arc<ElfFacts>, &'a LibraryTree)>,
+}
+
 impl Judge<'_> {
     /// The verdicts on `policies`, in their order.
     pub(crate) fn verdicts<'p>(
         &self,
         policies: impl Iterator<Item = &'p Policy>,
     ) -> Result<Vec<Verdict>, AuditError> {
-        let mut verdicts = policies
-            .map(|policy| self.verdict(policy))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut verdicts = Vec::new();
+        // Most neighbours allow the same libraries, and those are most of the work.
+        let mut last: Option<(&Policy, Foreign<'_>)> = None;
+        for policy in policies {
+            let foreign = match last.take() {
+                Some((other, foreign)) if policy.allows_libraries_of(other) => foreign,
+                _ => self.foreign(policy)?,
+            };
+            verdicts.push(self.verdict(policy, &foreign));
+            last = Some((policy, foreign));
+        }
         let fewest = verdicts.iter().map(|verdict| verdict.grafts.len()).min();
         for verdict in &mut verdicts {
             verdict.fewest_grafts = Some(verdict.grafts.len()) == fewest;
@@ -97,10 +114,8 @@ impl Judge<'_> {
         Ok(verdicts)
     }
 
-    fn verdict(&self, policy: &Policy) -> Result<Verdict, AuditError> {
-        let mut grafts = BTreeSet::new();
-        // Path in the root -> facts, and the tree it was found in.
-        let mut grafted: BTreeMap<&str, (Arc<ElfFacts>, &LibraryTree)> = BTreeMap::new();
+    fn foreign(&self, policy: &Policy) -> Result<Foreign<'_>, AuditError> {
+        let mut foreign = Foreign::default();
         for subject in self.subjects.iter().filter(|subject| subject.top) {
             for name in subject.external(policy, self.arch) {
                 if let Some(LibraryNode {
@@ -109,11 +124,15 @@ impl Judge<'_> {
                 }) = subject.tree.get(&name)
                     && let Some(facts) = self.root.library(path, self.policies)?
                 {
-                    grafted.insert(path, (facts, subject.tree));
+                    foreign.found.insert(path, (facts, subject.tree));
                 }
-                grafts.insert(name);
+                foreign.names.insert(name);
             }
         }
+        Ok(foreign)
+    }
+
+    fn verdict(&self, policy: &Policy, foreign: &Foreign<'_>) -> Verdict {
         let mut obstacles = BTreeSet::new();
         for subject in self.subjects {
             self.obstacles(
@@ -124,10 +143,10 @@ impl Judge<'_> {
                 &mut obstacles,
             );
         }
-        for (path, (facts, tree)) in grafted {
-            self.obstacles(policy, path, &facts, tree, &mut obstacles);
+        for (path, (facts, tree)) in &foreign.found {
+            self.obstacles(policy, path, facts, tree, &mut obstacles);
         }
-        Ok(Verdict {
+        Verdict {
             target: policy.target(self.arch),
             aliases: policy
                 .aliases
@@ -135,9 +154,9 @@ impl Judge<'_> {
                 .map(|alias| format!("{alias}_{}", self.arch))
                 .collect(),
             obstacles: obstacles.into_iter().collect(),
-            grafts: grafts.into_iter().collect(),
+            grafts: foreign.names.iter().cloned().collect(),
             fewest_grafts: false,
-        })
+        }
     }
 
     fn obstacles(
