@@ -241,3 +241,71 @@ fn keep(file: &Path, wheel: &Pinned) -> Result<()> {
     fs_err::rename(file, wheel.path()?)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_sound() {
+        let wheels = pinned().unwrap();
+        assert!(wheels.len() >= 300);
+        let names: BTreeSet<&str> = wheels.iter().map(|wheel| wheel.filename.as_str()).collect();
+        assert_eq!(names.len(), wheels.len());
+        for wheel in &wheels {
+            assert!(wheel.sha256.len() == 64, "{}", wheel.filename);
+            assert!(wheel.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            wheel.parts().unwrap();
+        }
+        let has = |part: &str| names.iter().any(|name| name.contains(part));
+        for family in [
+            "manylinux1_",
+            "manylinux2010_",
+            "manylinux2014_",
+            "manylinux_2_28_",
+            "musllinux_1_1_",
+            "musllinux_1_2_",
+            "linux_armv6l",
+        ] {
+            assert!(has(family), "{family}");
+        }
+        for arch in [
+            "aarch64", "armv7l", "i686", "ppc64le", "riscv64", "s390x", "x86_64",
+        ] {
+            assert!(has(&format!("_{arch}")), "{arch}");
+        }
+    }
+
+    #[test]
+    fn pip_is_asked_for_an_interpreter_that_takes_the_wheel() {
+        let interpreter = |tags: &str| {
+            let wheel = Pinned {
+                filename: format!("x-1-{tags}-linux_x86_64.whl"),
+                sha256: String::new(),
+            };
+            let found = wheel.interpreter().unwrap();
+            format!("{} {}", found.implementation, found.version)
+        };
+        assert_eq!(interpreter("cp36-cp36m"), "cp 3.6");
+        assert_eq!(interpreter("cp313-cp313t"), "cp 3.13");
+        assert_eq!(interpreter("cp38-abi3"), "cp 3.12");
+        assert_eq!(interpreter("pp310-pypy310_pp73"), "pp 3.10");
+        assert_eq!(interpreter("py2.py3-none"), "cp 3.12");
+    }
+
+    #[test]
+    fn no_batch_has_a_project_twice() {
+        let wheels = pinned().unwrap();
+        let batches = batches(&wheels).unwrap();
+        let mut count = 0;
+        for (_, batch) in &batches {
+            let projects: BTreeSet<_> = batch
+                .iter()
+                .map(|wheel| wheel.parts().unwrap()[0])
+                .collect();
+            assert_eq!(projects.len(), batch.len());
+            count += batch.len();
+        }
+        assert_eq!(count, wheels.len());
+    }
+}
