@@ -4,6 +4,8 @@ use super::EditError;
 use super::buffer::Buffer;
 use super::layout::{Layout, Placed};
 use super::plan::{Plan, interpreter_segment};
+use super::reuse;
+use super::space::next;
 use super::{vacated, versions};
 use crate::bytes::Record;
 use crate::constants::{
@@ -17,6 +19,9 @@ use crate::object::Elf;
 use crate::section::Section;
 use crate::strings::Strings;
 use crate::symbols::RawSymbol;
+
+/// A payload keeps its alignment up to this.
+const PAYLOAD_ALIGN: u64 = 64;
 
 /// The edited object.
 pub(super) fn apply(
@@ -63,8 +68,15 @@ pub(super) fn apply(
     if let Some(end) = layout.file_end {
         buffer.truncate(end);
     }
+    let grows = !parts.is_empty();
     for (placed, bytes) in parts {
         buffer.append(placed.offset, &bytes)?;
+    }
+    // Programs look for their payload at the end of the file, or where it was: it is
+    // in both places then.
+    if grows && let Some((start, bytes)) = reuse::payload(elf) {
+        let end = next(buffer.0.len() as u64, PAYLOAD_ALIGN, start);
+        buffer.append(end.unwrap_or(start), bytes)?;
     }
     header(elf, layout, &mut buffer)?;
     for (index, section) in sections.iter().enumerate() {

@@ -9,8 +9,7 @@ use super::plan::{Plan, interpreter_segment};
 use super::reuse;
 use super::room::{self, Block, Room};
 use super::space::{
-    behind_relocations, check_limits, end_of_memory, extensible, next, page_size,
-    table_offset_for_program,
+    behind_relocations, check_limits, end_of_memory, next, page_size, table_offset_for_program,
 };
 use crate::constants::{
     DT_STRTAB, PF_R, PF_W, PT_GNU_STACK, PT_LOAD, PT_PHDR, SHT_DYNAMIC, SHT_PROGBITS, SHT_STRTAB,
@@ -81,7 +80,7 @@ impl Layout {
             ..Layout::default()
         };
         let mut wanted = wanted(elf, dynamic, plan);
-        let extended = extensible(elf);
+        let extended = reuse::extensible(elf);
         let appends = !wanted.is_empty() && extended.is_none();
         if !wanted.is_empty() {
             let mut rows = elf.segments.len() as u64;

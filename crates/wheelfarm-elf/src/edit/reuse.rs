@@ -2,7 +2,8 @@
 //! segment is needed. So an object that is edited over and over grows by new names only.
 
 use super::layout::Placed;
-use crate::constants::{PT_LOAD, PT_NULL};
+use super::space::{MIN_PAGE, end_of_memory};
+use crate::constants::{PF_X, PT_GNU_RELRO, PT_LOAD, PT_NULL};
 use crate::header::Header;
 use crate::object::Elf;
 use crate::section::Section;
@@ -102,6 +103,58 @@ pub(super) fn end_without(elf: &Elf<'_>, segment: &Segment, parts: &[Placed]) ->
         end = part.offset;
     }
     end
+}
+
+/// Where the last thing that a header names ends.
+fn named_end(elf: &Elf<'_>) -> u64 {
+    let sections = elf.sections.iter().filter(|section| section.is_in_file());
+    let sections = sections.map(span);
+    let segments = elf
+        .segments
+        .iter()
+        .map(|part| (part.offset, part.offset.saturating_add(part.file_size)));
+    let all = sections.chain(segments).chain(tables(elf));
+    all.map(|range| range.1)
+        .max()
+        .unwrap_or(0)
+        .min(elf.reader.length())
+}
+
+/// What lies behind all that the headers name, unless it is only zeros: data of the
+/// program itself, as of a self-extracting one. Offset and bytes.
+pub(super) fn payload<'a>(elf: &Elf<'a>) -> Option<(u64, &'a [u8])> {
+    let start = named_end(elf);
+    let length = elf.reader.length() - start;
+    let bytes = elf.reader.slice(start, length, "payload").ok()?;
+    bytes
+        .iter()
+        .any(|byte| *byte != 0)
+        .then_some((start, bytes))
+}
+
+/// Index of the segment that ends the file and memory, which an earlier edit made:
+/// it can grow instead of a further one being added. A payload may follow it.
+pub(super) fn extensible(elf: &Elf<'_>) -> Option<usize> {
+    let end = end_of_memory(&elf.segments).ok()?;
+    let index = elf
+        .segments
+        .iter()
+        .rposition(|segment| segment.kind == PT_LOAD)?;
+    let segment = elf.segments.get(index)?;
+    let file_end = payload(elf).map_or(elf.reader.length(), |(start, _)| start);
+    let is_last = segment.address.checked_add(segment.memory_size) == Some(end)
+        && segment.offset.checked_add(segment.file_size) == Some(file_end);
+    let is_plain = segment.file_size == segment.memory_size
+        && segment.flags & PF_X == 0
+        && segment.align >= MIN_PAGE
+        && segment.offset % MIN_PAGE == segment.address % MIN_PAGE;
+    // What is made read-only after relocation must not gain new parts.
+    let is_protected = elf.segments.iter().any(|other| {
+        other.kind == PT_GNU_RELRO
+            && other.address < end
+            && other.address.saturating_add(other.memory_size) > segment.address
+    });
+    (is_last && is_plain && !is_protected).then_some(index)
 }
 
 /// The ELF header and both header tables.

@@ -1,14 +1,14 @@
 //! The address space and the file: where there is a place for more.
 
 use super::EditError;
-use crate::constants::{ET_EXEC, PF_X, PT_GNU_RELRO, PT_LOAD};
+use crate::constants::{ET_EXEC, PT_LOAD};
 use crate::header::Class;
 use crate::object::Elf;
 use crate::segment::Segment;
 use crate::symbols::RawSymbol;
 
 /// No supported page is smaller.
-const MIN_PAGE: u64 = 0x1000;
+pub(super) const MIN_PAGE: u64 = 0x1000;
 /// Larger alignments are no page sizes.
 const MAX_PAGE: u64 = 0x1_0000_0000;
 /// How many addresses may be left out to please `eu-elflint`.
@@ -22,30 +22,6 @@ pub(super) fn next(start: u64, align: u64, phase: u64) -> Option<u64> {
     let align = align.max(1);
     let missing = (align + phase % align - start % align) % align;
     start.checked_add(missing)
-}
-
-/// Index of the segment that ends the file and memory, which an earlier edit made:
-/// it can grow instead of a further one being added.
-pub(super) fn extensible(elf: &Elf<'_>) -> Option<usize> {
-    let end = end_of_memory(&elf.segments).ok()?;
-    let index = elf
-        .segments
-        .iter()
-        .rposition(|segment| segment.kind == PT_LOAD)?;
-    let segment = elf.segments.get(index)?;
-    let is_last = segment.address.checked_add(segment.memory_size) == Some(end)
-        && segment.offset.checked_add(segment.file_size) == Some(elf.reader.length());
-    let is_plain = segment.file_size == segment.memory_size
-        && segment.flags & PF_X == 0
-        && segment.align >= MIN_PAGE
-        && segment.offset % MIN_PAGE == segment.address % MIN_PAGE;
-    // What is made read-only after relocation must not gain new parts.
-    let is_protected = elf.segments.iter().any(|other| {
-        other.kind == PT_GNU_RELRO
-            && other.address < end
-            && other.address.saturating_add(other.memory_size) > segment.address
-    });
-    (is_last && is_plain && !is_protected).then_some(index)
 }
 
 /// The largest `p_align` and `least`, within reason.

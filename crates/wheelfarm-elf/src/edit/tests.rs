@@ -1,8 +1,12 @@
 //! Edits of a crafted object in every class and byte order, without section headers.
 
 use super::*;
-use crate::constants::{DT_DEBUG, DT_HASH, DT_RUNPATH, PF_W, PT_DYNAMIC, PT_LOAD};
+use crate::constants::{
+    DT_DEBUG, DT_HASH, DT_MIPS_RLD_MAP_REL, DT_RUNPATH, EM_MIPS, PF_W, PT_DYNAMIC, PT_LOAD,
+};
 use crate::crafted::{encodings, library};
+use crate::dynamic::DynamicEntry;
+use crate::header::{Class, Endian};
 
 fn repair() -> Edits {
     Edits {
@@ -183,5 +187,63 @@ fn an_impossible_alignment_is_refused() {
             edit(&bytes, &repair()),
             Err(EditError::Unsupported(_))
         ));
+    }
+}
+
+/// MIPS: debuggers find the link map at a distance from the dynamic entry itself, which must
+/// lead to the same address when the entry moves, with the section or within it.
+#[test]
+fn the_mips_debug_map_is_found_from_where_its_entry_is() {
+    const MAP: u64 = 0x1_0040;
+    for encoding in encodings() {
+        let original = library(encoding, 1);
+        let elf = Elf::parse(&original).unwrap();
+        let dynamic = elf.dynamic.as_ref().unwrap();
+        let size = DynamicEntry::size(encoding);
+        let target = |elf: &Elf<'_>| {
+            let dynamic = elf.dynamic.as_ref().unwrap();
+            let tag = |entry: &DynamicEntry| entry.tag == DT_MIPS_RLD_MAP_REL;
+            let index = dynamic.entries.iter().position(tag).unwrap();
+            let at = dynamic.address + index as u64 * size;
+            let distance = dynamic.entries.get(index).unwrap().value;
+            let address = at.wrapping_add(distance);
+            // Addresses are as wide as the class.
+            let wide = encoding.class == Class::Elf64;
+            (
+                dynamic.offset,
+                if wide { address } else { address & 0xffff_ffff },
+            )
+        };
+        let index = dynamic.entries.len() as u64;
+        let entry = DynamicEntry {
+            tag: DT_MIPS_RLD_MAP_REL,
+            value: MAP.wrapping_sub(dynamic.address + index * size),
+        };
+        let at = usize::try_from(dynamic.offset + index * size).unwrap();
+        let mut mips = original.clone();
+        let bytes = entry.to_bytes(encoding);
+        mips.splice(at..at + bytes.len(), bytes);
+        if encoding.class == Class::Elf32 {
+            let machine = match encoding.endian {
+                Endian::Little => EM_MIPS.to_le_bytes(),
+                Endian::Big => EM_MIPS.to_be_bytes(),
+            };
+            mips.splice(18..20, machine);
+        }
+        let (place, found) = target(&Elf::parse(&mips).unwrap());
+        assert_eq!(found, MAP);
+
+        let mut grown = repair();
+        grown.add_needed = vec!["liba.so".into(), "libb.so".into(), "libc.so".into()];
+        let edited = edit(&mips, &grown).unwrap();
+        let (moved, found) = target(&Elf::parse(&edited).unwrap());
+        assert!(moved != place && found == MAP, "{moved:#x} {found:#x}");
+
+        let shrunk = Edits {
+            remove_needed: BTreeSet::from(["libz.so.1".to_owned()]),
+            ..Edits::default()
+        };
+        let edited = edit(&mips, &shrunk).unwrap();
+        assert_eq!(target(&Elf::parse(&edited).unwrap()), (place, MAP));
     }
 }
