@@ -39,8 +39,10 @@ pub(super) struct Layout {
     /// The program header table, when it moves.
     pub(super) table: Option<Placed>,
     pub(super) segments: Vec<Segment>,
-    /// Program headers that are left out because nothing of their segments is needed.
+    /// Program headers that are left out because not all of their segments is needed.
     pub(super) dropped: Vec<Segment>,
+    /// What is left of some of those.
+    pub(super) trimmed: Vec<Segment>,
     /// Where the file ends before anything is added, if that is not where it ended.
     pub(super) file_end: Option<u64>,
 }
@@ -80,14 +82,18 @@ impl Layout {
             ..Layout::default()
         };
         let mut wanted = wanted(elf, dynamic, plan);
-        let extended = reuse::extensible(elf);
-        let appends = !wanted.is_empty() && extended.is_none();
+        let mut appends = false;
         if !wanted.is_empty() {
-            let mut rows = elf.segments.len() as u64;
-            if extended.is_none() {
-                let dead: Vec<usize> = wanted.iter().map(|wanted| wanted.order).collect();
-                layout.drop_spent(elf, &dead);
-                rows = layout.segments.len() as u64 + 1;
+            let dead: Vec<usize> = wanted.iter().map(|wanted| wanted.order).collect();
+            let moving = wanted.iter().map(|wanted| wanted.part);
+            let moving: Vec<Placed> = moving
+                .filter_map(|part| old_place(elf, dynamic, part))
+                .collect();
+            let extended = reuse::Tail::find(elf, &moving, &dead);
+            appends = extended.is_none();
+            layout.drop_spent(elf, &dead, extended.as_ref());
+            let rows = layout.segments.len() as u64 + u64::from(appends);
+            if appends {
                 match room::find(elf, rows, &dead) {
                     Room::Free => {}
                     Room::Behind(block) => wanted.push(Wanted {
@@ -102,7 +108,7 @@ impl Layout {
             }
             wanted.sort_by_key(|wanted| (!matches!(wanted.part, Part::Table), wanted.order));
             let segment = match extended {
-                Some(index) => layout.extend(elf, dynamic, index, &wanted)?,
+                Some(tail) => layout.extend(&tail, &wanted)?,
                 None => layout.append(elf, &wanted, least_page_size)?,
             };
             check_limits(elf, &segment)?;
@@ -126,18 +132,21 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Leaves program headers out that will not be needed.
-    fn drop_spent(&mut self, elf: &Elf<'_>, dead: &[usize]) {
-        let (mut kept, mut dropped) = (Vec::new(), Vec::new());
+    /// Leaves program headers out that will not be needed, and parts of segments.
+    fn drop_spent(&mut self, elf: &Elf<'_>, dead: &[usize], extended: Option<&reuse::Tail>) {
+        self.segments.clear();
         for (index, segment) in elf.segments.iter().enumerate() {
-            if reuse::is_spent(elf, index, dead) {
-                dropped.push(*segment);
+            if extended.is_some_and(|tail| tail.segment == *segment) {
+                self.segments.push(*segment);
+            } else if reuse::is_spent(elf, index, dead) {
+                self.dropped.push(*segment);
             } else {
-                kept.push(*segment);
+                let less = reuse::without_dead_front(elf, segment, dead);
+                self.dropped.extend(less.map(|_| *segment));
+                self.trimmed.extend(less);
+                self.segments.push(less.unwrap_or(*segment));
             }
         }
-        self.segments = kept;
-        self.dropped = dropped;
     }
 
     /// Places `wanted` in a new segment.
@@ -184,28 +193,16 @@ impl Layout {
         Ok(segment)
     }
 
-    /// Places `wanted` at the end of the segment with `index`.
-    fn extend(
-        &mut self,
-        elf: &Elf<'_>,
-        dynamic: &Dynamic,
-        index: usize,
-        wanted: &[Wanted],
-    ) -> Result<Segment, EditError> {
-        let mut segment = *elf
-            .segments
-            .get(index)
-            .ok_or(EditError::Unsupported("it has no last segment"))?;
-        let moving: Vec<Placed> = wanted
-            .iter()
-            .filter_map(|wanted| old_place(elf, dynamic, wanted.part))
-            .collect();
-        let end = reuse::end_without(elf, &segment, &moving);
-        self.file_end = Some(end);
-        segment.file_size = end.saturating_sub(segment.offset);
+    /// Places `wanted` at the end of the segment of `tail`.
+    fn extend(&mut self, tail: &reuse::Tail, wanted: &[Wanted]) -> Result<Segment, EditError> {
+        let mut segment = tail.segment;
+        segment.file_size = tail.end.saturating_sub(segment.offset);
+        self.file_end = Some(tail.end);
         self.fill(&mut segment, wanted)?;
-        if let Some(slot) = self.segments.get_mut(index) {
-            *slot = segment;
+        for slot in &mut self.segments {
+            if *slot == tail.segment {
+                *slot = segment;
+            }
         }
         Ok(segment)
     }

@@ -32,42 +32,80 @@ pub(super) fn is_spent(elf: &Elf<'_>, index: usize, dead: &[usize]) -> bool {
     let Some(end) = segment.offset.checked_add(segment.file_size) else {
         return false;
     };
-    let range = (segment.offset, end);
-    let is_own = segment.kind == PT_LOAD && segment.file_size == segment.memory_size;
-    if !is_own || tables(elf).into_iter().any(|table| overlap(range, table)) {
+    segment.kind == PT_LOAD
+        && segment.file_size == segment.memory_size
+        && is_dead(elf, segment, (segment.offset, end), dead)
+}
+
+/// Whether `range` of `segment` has a section, and nothing else than those in `dead`, what aligns them, and section
+/// headers, which no loader reads.
+fn is_dead(elf: &Elf<'_>, segment: &Segment, range: Range, dead: &[usize]) -> bool {
+    let [header, programs, section_headers] = tables(elf);
+    if overlap(range, header) || overlap(range, programs) {
         return false;
     }
     let inside = |section: &&Section| section.is_in_file() && overlap(range, span(section));
-    let is_dead = |section: &Section| {
-        let dead = dead.iter().filter_map(|index| elf.sections.get(*index));
-        dead.into_iter().any(|other| other == section)
+    let sections: Vec<&Section> = elf.sections.iter().filter(inside).collect();
+    let is_listed = |section: &Section| {
+        let mut dead = dead.iter().filter_map(|index| elf.sections.get(*index));
+        dead.any(|other| other == section)
     };
-    let mut sections: Vec<&Section> = elf.sections.iter().filter(inside).collect();
     if sections.is_empty()
         || sections.len() > dead.len()
-        || !sections.iter().all(|section| is_dead(section))
+        || !sections.iter().all(|section| is_listed(section))
     {
         return false;
     }
+    let mut spans: Vec<Range> = sections.into_iter().map(span).collect();
     // Another program header that names a part of it, but for those of the sections.
-    let is_named = elf.segments.iter().enumerate().any(|(other, part)| {
+    let is_named = elf.segments.iter().any(|part| {
         let named = (part.offset, part.offset.saturating_add(part.file_size));
-        let is_section = sections.iter().any(|section| span(section) == named);
-        other != index && part.file_size > 0 && overlap(range, named) && !is_section
+        part != segment && part.file_size > 0 && overlap(range, named) && !spans.contains(&named)
     });
-    // Nothing but sections and what aligns them.
-    sections.sort_by_key(|section| section.offset);
+    spans.extend(overlap(range, section_headers).then_some(section_headers));
+    spans.sort_unstable();
     let mut at = range.0;
-    let is_filled = sections.iter().all(|section| {
-        let fits = section.offset <= at.saturating_add(MAX_PADDING);
-        at = at.max(span(section).1);
+    let is_filled = spans.iter().all(|span| {
+        let fits = span.0 <= at.saturating_add(MAX_PADDING);
+        at = at.max(span.1);
         fits
     });
     !is_named && is_filled && range.1 <= at.saturating_add(MAX_PADDING)
 }
 
+/// Loadable `segment` from its first section on that is not in `dead`, when those before it are. GNU `strip` moves
+/// the sections of a segment that begins with anything else.
+pub(super) fn without_dead_front(
+    elf: &Elf<'_>,
+    segment: &Segment,
+    dead: &[usize],
+) -> Option<Segment> {
+    let end = segment.offset.checked_add(segment.file_size)?;
+    let stays = |(index, section): &(usize, &Section)| {
+        section.is_in_file()
+            && section.offset >= segment.offset
+            && section.offset < end
+            && !dead.contains(index)
+    };
+    let sections = elf.sections.iter().enumerate().filter(stays);
+    let start = sections.map(|(_, section)| section.offset).min()?;
+    let front = (segment.offset, start);
+    if segment.kind != PT_LOAD || start == segment.offset || !is_dead(elf, segment, front, dead) {
+        return None;
+    }
+    let less = start - segment.offset;
+    Some(Segment {
+        offset: start,
+        address: segment.address.checked_add(less)?,
+        physical_address: segment.physical_address.checked_add(less)?,
+        file_size: segment.file_size - less,
+        memory_size: segment.memory_size.checked_sub(less)?,
+        ..*segment
+    })
+}
+
 /// The new end of `segment`, which ends the file, after those of `parts` left that lie at its end.
-pub(super) fn end_without(elf: &Elf<'_>, segment: &Segment, parts: &[Placed]) -> u64 {
+fn end_without(elf: &Elf<'_>, segment: &Segment, parts: &[Placed]) -> u64 {
     let mut end = segment.offset.saturating_add(segment.file_size);
     let keeps = |range: Range| {
         let is_part = |range: Range| {
@@ -132,18 +170,38 @@ pub(super) fn payload<'a>(elf: &Elf<'a>) -> Option<(u64, &'a [u8])> {
         .then_some((start, bytes))
 }
 
+/// A segment that can grow, with what is to move away from its end cut off.
+#[derive(Debug)]
+pub(super) struct Tail {
+    pub(super) segment: Segment,
+    /// File offset from which on it can be written.
+    pub(super) end: u64,
+}
+
+impl Tail {
+    /// The segment that ends the file, unless all that it has, `moving` and the sections with indices in `dead`, goes
+    /// and leaves a hole.
+    pub(super) fn find(elf: &Elf<'_>, moving: &[Placed], dead: &[usize]) -> Option<Tail> {
+        let index = extensible(elf)?;
+        let segment = *elf.segments.get(index)?;
+        let end = end_without(elf, &segment, moving);
+        let keeps_hole = end > segment.offset
+            && (is_spent(elf, index, dead) || without_dead_front(elf, &segment, dead).is_some());
+        (!keeps_hole).then_some(Tail { segment, end })
+    }
+}
+
 /// Index of the segment that ends the file and memory, which an earlier edit made:
 /// it can grow instead of a further one being added. A payload may follow it.
-pub(super) fn extensible(elf: &Elf<'_>) -> Option<usize> {
+fn extensible(elf: &Elf<'_>) -> Option<usize> {
     let end = end_of_memory(&elf.segments).ok()?;
     let index = elf
         .segments
         .iter()
         .rposition(|segment| segment.kind == PT_LOAD)?;
     let segment = elf.segments.get(index)?;
-    let file_end = payload(elf).map_or(elf.reader.length(), |(start, _)| start);
     let is_last = segment.address.checked_add(segment.memory_size) == Some(end)
-        && segment.offset.checked_add(segment.file_size) == Some(file_end);
+        && segment.offset.checked_add(segment.file_size) == Some(named_end(elf));
     let is_plain = segment.file_size == segment.memory_size
         && segment.flags & PF_X == 0
         && segment.align >= MIN_PAGE

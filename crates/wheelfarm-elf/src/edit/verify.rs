@@ -139,12 +139,10 @@ fn segments_are_sound(old: &Elf<'_>, new: &Elf<'_>, layout: &Layout) -> bool {
     };
     let mut before = loadable(old);
     before.retain(|segment| !layout.dropped.contains(segment));
+    before.extend(&layout.trimmed);
+    before.sort_by_key(|segment| segment.address);
     let after = loadable(new);
-    let unchanged = before
-        .iter()
-        .zip(&after)
-        .filter(|(old, new)| old == new)
-        .count();
+    let unchanged = before.iter().filter(|old| after.contains(old)).count();
     let length = new.reader.length();
     let changed = after.iter().filter(|segment| !before.contains(segment));
     after.len() <= before.len() + 1

@@ -30,6 +30,7 @@ usage: cargo xtask bench edit [options]
   --largest MB       only objects of at most this size (default 32)
   --each N           at most N objects of a machine and source, 3 N native ones (default 300)
   --jobs N           how many objects at a time (default 2)
+  --failed           only objects that failed in the last run
   --without-patchelf only wheelfarm";
 
 /// What is asked for.
@@ -40,6 +41,7 @@ struct Options {
     largest: u64,
     each: usize,
     jobs: usize,
+    failed: bool,
     patchelf: bool,
 }
 
@@ -68,6 +70,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     eprintln!("looking for objects");
     let mut corpus = Corpus::collect(options.largest << 20, &options.only)?;
     corpus.sample(options.each);
+    if options.failed {
+        let failed = report::failed()?;
+        corpus
+            .objects
+            .retain(|object| failed.contains(&object.path.display().to_string()));
+    }
     // The large ones first: no worker is left alone with one at the end.
     corpus
         .objects
@@ -99,6 +107,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         largest: 32,
         each: 300,
         jobs: 2,
+        failed: false,
         patchelf: true,
     };
     let mut rest = arguments.iter();
@@ -109,6 +118,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         };
         match argument.as_str() {
             "--fetch" => options.fetch = true,
+            "--failed" => options.failed = true,
             "--without-patchelf" => options.patchelf = false,
             "--only" => options.only.clone_from(value()?),
             "--largest" => options.largest = value()?.parse()?,

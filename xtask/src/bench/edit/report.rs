@@ -1,5 +1,6 @@
 //! The table, and a line for every failure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use wheelfarm_tests::anyhow::Result;
@@ -178,6 +179,14 @@ pub(crate) fn print(
         println!("{line}");
     }
     Ok(())
+}
+
+/// The paths of objects that wheelfarm failed with in the last run.
+pub(crate) fn failed() -> Result<BTreeSet<String>> {
+    let text = fs_err::read_to_string(directory("edit")?.join("failures.txt"))?;
+    let lines = text.lines().filter(|line| line.starts_with("wheelfarm "));
+    let paths = lines.filter_map(|line| line.splitn(3, ' ').nth(2)?.split_once(": "));
+    Ok(paths.map(|(path, _)| path.to_owned()).collect())
 }
 
 fn row(title: &str, ours: &str, beside: &str) {
