@@ -731,3 +731,72 @@ fn objects_of_every_linker() {
     }
     assert!(tried > 0, "gcc has one of them at least");
 }
+
+/// Notes that an old editor left within the program headers hold no notes: they are no reason to refuse an edit.
+#[test]
+fn notes_among_the_program_headers_are_ignored() {
+    let fixture = Fixture::new();
+    let mut library = library(
+        &fixture,
+        "int answer(void) { return 42; }",
+        &["-Wl,--build-id=sha1"],
+    );
+    let elf = Elf::parse(&library).unwrap();
+    let table = elf.header().program_header_offset;
+    let note = elf
+        .segments()
+        .iter()
+        .rposition(|segment| segment.kind == PT_NOTE)
+        .unwrap();
+    // The last row of the table, which an edit changes.
+    let last = table + 56 * (elf.segments().len() as u64 - 1);
+    let at = usize::try_from(table).unwrap() + note * 56 + 8;
+    library.splice(at..at + 8, last.to_le_bytes());
+    let path = fixture.write("edited.so", &edit(&library, &renamed()).unwrap());
+    assert_eq!(call(&[], &path, "answer"), 42);
+}
+
+/// An empty section between the bytes of a segment and its zeros stays there when `llvm-strip` looks: it is made one
+/// without bytes in the file. Linkers of the LLVM project leave `.tm_clone_table` like that.
+#[test]
+fn empty_sections_stay_at_their_address() {
+    let fixture = Fixture::new();
+    let source = "int data = 1; int zero[64]; int answer(void) { return 41 + data + zero[3]; }";
+    let mut original = library(&fixture, source, &[]);
+    let elf = Elf::parse(&original).unwrap();
+    let edge = loads(&elf)
+        .into_iter()
+        .find(|load| load.file_size < load.memory_size)
+        .unwrap();
+    let table = usize::try_from(elf.header().section_header_offset).unwrap();
+    let row = |bytes: &[u8], index: usize| {
+        bytes
+            .get(table + index * 64..table + (index + 1) * 64)
+            .unwrap()
+            .to_vec()
+    };
+    let number = |bytes: &[u8], at: usize| {
+        u64::from_le_bytes(bytes.get(at..at + 8).unwrap().try_into().unwrap())
+    };
+    // .comment: mergeable strings.
+    let count = usize::try_from(elf.header().section_header_count).unwrap();
+    let comment = (0..count)
+        .find(|index| number(&row(&original, *index), 8) == 0x30)
+        .unwrap();
+    let fields = [
+        3,
+        edge.address + edge.file_size,
+        edge.offset + edge.file_size,
+        0,
+    ];
+    let fields: Vec<u8> = fields.into_iter().flat_map(u64::to_le_bytes).collect();
+    let at = table + comment * 64 + 8;
+    original.splice(at..at + fields.len(), fields.clone());
+    let edited = edit(&original, &renamed()).unwrap();
+    let (before, after) = (row(&original, comment), row(&edited, comment));
+    assert_eq!(after.get(4..8), Some(&8u32.to_le_bytes()[..]), "SHT_NOBITS");
+    assert_eq!(before.get(8..), after.get(8..));
+    assert_eq!(edit(&edited, &renamed()).unwrap(), edited);
+    let path = fixture.write("edited.so", &edited);
+    assert_eq!(call(&[], &path, "answer"), 42);
+}

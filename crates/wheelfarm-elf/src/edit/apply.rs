@@ -10,8 +10,8 @@ use super::{vacated, versions};
 use crate::bytes::Record;
 use crate::constants::{
     DT_GNU_HASH, DT_HASH, DT_MIPS_RLD_MAP_REL, DT_MIPS_XHASH, DT_NULL, DT_STRSZ, DT_STRTAB,
-    DT_SYMTAB, DT_VERDEF, DT_VERNEED, DT_VERSYM, SHT_DYNAMIC, SHT_GNU_VERNEED, SHT_PROGBITS,
-    SHT_STRTAB, SHT_SYMTAB,
+    DT_SYMTAB, DT_VERDEF, DT_VERNEED, DT_VERSYM, PT_LOAD, SHT_DYNAMIC, SHT_GNU_VERNEED, SHT_NOBITS,
+    SHT_PROGBITS, SHT_STRTAB, SHT_SYMTAB,
 };
 use crate::dynamic::{Dynamic, DynamicEntry};
 use crate::header::{Class, Header};
@@ -172,6 +172,13 @@ fn sections(elf: &Elf<'_>, dynamic: &Dynamic, plan: &Plan<'_>, layout: &Layout) 
     if let Some(segment) = interpreter_segment(elf) {
         follow(SHT_PROGBITS, segment.address, layout.interpreter);
     }
+    if !moved.is_empty() {
+        for section in &mut sections {
+            if is_at_edge(elf, section) {
+                section.kind = SHT_NOBITS;
+            }
+        }
+    }
     // Before the block moves, whose addresses would hide the section.
     if plan.needs.removes_some()
         && let Some(address) = elf.dynamic_value(DT_VERNEED)
@@ -199,6 +206,22 @@ fn sections(elf: &Elf<'_>, dynamic: &Dynamic, plan: &Plan<'_>, layout: &Layout) 
         }
     }
     sections
+}
+
+/// Whether `section` is empty and lies where the bytes of its segment end, and zeros that
+/// are not in the file begin. `llvm-strip` takes such a one to lie in no segment and
+/// puts it behind them all, which would now be behind the new one, far from its
+/// address; with no bytes in the file by its type, it stays.
+fn is_at_edge(elf: &Elf<'_>, section: &Section) -> bool {
+    section.size == 0
+        && section.is_allocated()
+        && section.kind == SHT_PROGBITS
+        && elf.segments.iter().any(|segment| {
+            segment.kind == PT_LOAD
+                && segment.offset.checked_add(segment.file_size) == Some(section.offset)
+                && segment.address.checked_add(segment.file_size) == Some(section.address)
+                && segment.file_size < segment.memory_size
+        })
 }
 
 /// Moves the symbols of moved sections, and `_DYNAMIC`, with them.

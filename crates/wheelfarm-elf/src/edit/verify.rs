@@ -8,6 +8,7 @@ use super::{EditError, Edits};
 use crate::constants::{DT_GNU_HASH, DT_HASH, PT_LOAD, PT_NOTE};
 use crate::error::ElfError;
 use crate::hash;
+use crate::header::Header;
 use crate::object::Elf;
 use crate::symbols::DynamicSymbol;
 use crate::versions::{VersionDefinition, VersionNeed};
@@ -115,11 +116,18 @@ fn hash_tables<'a>(elf: &Elf<'a>) -> Result<Vec<&'a [u8]>, ElfError> {
     Ok(tables)
 }
 
-/// The bytes of all note segments.
+/// The bytes of all note segments, but for those that lie in the program headers:
+/// editors that forgot to move a note segment leave such ones, and they hold no notes.
 fn notes<'a>(elf: &Elf<'a>) -> Result<Vec<&'a [u8]>, ElfError> {
+    let start = elf.header.program_header_offset;
+    let size = Header::program_header_size(elf.header.class);
+    let end = start.saturating_add(elf.header.program_header_count.saturating_mul(size));
     elf.segments
         .iter()
         .filter(|segment| segment.kind == PT_NOTE)
+        .filter(|segment| {
+            segment.offset >= end || segment.offset.saturating_add(segment.file_size) <= start
+        })
         .map(|segment| {
             elf.reader
                 .slice(segment.offset, segment.file_size, "note segment")

@@ -365,7 +365,10 @@ pub(crate) fn findings(text: &[u8], object: &Path) -> Vec<String> {
 fn without_numbers(line: &str) -> String {
     let mut result = String::new();
     for word in line.split(' ') {
-        let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        // As `phdr[9]:`.
+        let from = word.find('[').map_or(0, |at| at + 1);
+        let bare = word.get(from..).unwrap_or(word);
+        let bare = bare.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         let digits = bare.trim_start_matches("0x");
         let is_number = !digits.is_empty()
             && digits.chars().all(|c| c.is_ascii_hexdigit())

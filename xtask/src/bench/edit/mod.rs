@@ -27,7 +27,7 @@ const HELP: &str = "\
 usage: cargo xtask bench edit [options]
   --fetch            fetch Debian packages for other machines first
   --only TEXT        only objects with TEXT in their path
-  --largest MB       only objects of at most this size (default 32)
+  --largest MB       only objects of at most this size (default 6)
   --each N           at most N objects of a machine and source, 3 N native ones (default 300)
   --jobs N           how many objects at a time (default 2)
   --failed           only objects that failed in the last run
@@ -104,7 +104,7 @@ fn options(arguments: &[String]) -> Result<Options> {
     let mut options = Options {
         fetch: false,
         only: String::new(),
-        largest: 32,
+        largest: 6,
         each: 300,
         jobs: 2,
         failed: false,
