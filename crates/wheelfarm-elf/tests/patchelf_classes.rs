@@ -732,9 +732,10 @@ fn objects_of_every_linker() {
     assert!(tried > 0, "gcc has one of them at least");
 }
 
-/// Notes that an old editor left within the program headers hold no notes: they are no reason to refuse an edit.
+/// A note header that an old editor left within the program headers leads to no notes. It is no reason to refuse an
+/// edit, and leads to its section again.
 #[test]
-fn notes_among_the_program_headers_are_ignored() {
+fn notes_among_the_program_headers_are_found_again() {
     let fixture = Fixture::new();
     let mut library = library(
         &fixture,
@@ -751,8 +752,20 @@ fn notes_among_the_program_headers_are_ignored() {
     // The last row of the table, which an edit changes.
     let last = table + 56 * (elf.segments().len() as u64 - 1);
     let at = usize::try_from(table).unwrap() + note * 56 + 8;
+    let place = elf.segments().get(note).unwrap().offset;
     library.splice(at..at + 8, last.to_le_bytes());
-    let path = fixture.write("edited.so", &edit(&library, &renamed()).unwrap());
+    let edited = edit(&library, &renamed()).unwrap();
+    let elf = Elf::parse(&edited).unwrap();
+    let note = elf
+        .segments()
+        .iter()
+        .rfind(|segment| segment.kind == PT_NOTE)
+        .unwrap();
+    assert!(
+        is_mapped(&elf, note) && (note.offset == place || note.offset > last),
+        "{note:?}"
+    );
+    let path = fixture.write("edited.so", &edited);
     assert_eq!(call(&[], &path, "answer"), 42);
 }
 

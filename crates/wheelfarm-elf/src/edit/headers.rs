@@ -1,10 +1,34 @@
 //! The program headers that go with the new places.
 
 use super::layout::{Layout, Placed};
-use crate::constants::{PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_PHDR};
+use crate::constants::{
+    PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_PHDR, SHT_NOTE,
+};
+use crate::header::Header;
+use crate::object::Elf;
 use crate::segment::Segment;
 
 impl Layout {
+    /// Points note headers that lie among the program headers at their section again:
+    /// editors that moved the section and forgot the header leave such ones.
+    pub(super) fn find_stray_notes(&mut self, elf: &Elf<'_>) {
+        for segment in &mut self.segments {
+            if segment.kind != PT_NOTE || !is_stray(elf, segment) {
+                continue;
+            }
+            let mut sections = elf.sections.iter().filter(|section| {
+                section.kind == SHT_NOTE
+                    && section.is_allocated()
+                    && section.size == segment.file_size
+            });
+            if let (Some(section), None) = (sections.next(), sections.next()) {
+                segment.offset = section.offset;
+                segment.address = section.address;
+                segment.physical_address = section.address;
+            }
+        }
+    }
+
     /// Points the program headers of moved parts at their new places.
     pub(super) fn follow(&mut self) {
         for segment in &mut self.segments {
@@ -68,6 +92,14 @@ impl Layout {
             _ => {}
         }
     }
+}
+
+/// Whether `segment`, of notes, lies in the table of program headers, where no notes are.
+pub(super) fn is_stray(elf: &Elf<'_>, segment: &Segment) -> bool {
+    let start = elf.header.program_header_offset;
+    let size = Header::program_header_size(elf.header.class);
+    let end = start.saturating_add(elf.header.program_header_count.saturating_mul(size));
+    segment.offset < end && segment.offset.saturating_add(segment.file_size) > start
 }
 
 /// Whether the program header may stand anywhere in the table.

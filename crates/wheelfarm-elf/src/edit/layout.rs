@@ -118,6 +118,9 @@ impl Layout {
                 table.memory_size = size;
             }
         }
+        if appends {
+            layout.find_stray_notes(elf);
+        }
         layout.follow();
         if appends {
             layout.part_from_children();

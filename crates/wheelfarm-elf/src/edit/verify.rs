@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
+use super::headers::is_stray;
 use super::layout::Layout;
 use super::plan::Plan;
 use super::{EditError, Edits};
 use crate::constants::{DT_GNU_HASH, DT_HASH, PT_LOAD, PT_NOTE};
 use crate::error::ElfError;
 use crate::hash;
-use crate::header::Header;
 use crate::object::Elf;
+use crate::segment::Segment;
 use crate::symbols::DynamicSymbol;
 use crate::versions::{VersionDefinition, VersionNeed};
 
@@ -52,7 +53,7 @@ pub(super) fn verify(
         new.dynamic_symbols()? == symbols(old, edits)?,
     )?;
     check("hash tables", hash_tables(old)? == hash_tables(&new)?)?;
-    check("notes", notes(old)? == notes(&new)?)?;
+    check("notes", notes_are_kept(old, &new)?)?;
     check("loadable segments", segments_are_sound(old, &new, layout))
 }
 
@@ -116,29 +117,33 @@ fn hash_tables<'a>(elf: &Elf<'a>) -> Result<Vec<&'a [u8]>, ElfError> {
     Ok(tables)
 }
 
-/// The bytes of all note segments, but for those that lie in the program headers:
-/// editors that forgot to move a note segment leave such ones, and they hold no notes.
-fn notes<'a>(elf: &Elf<'a>) -> Result<Vec<&'a [u8]>, ElfError> {
-    let start = elf.header.program_header_offset;
-    let size = Header::program_header_size(elf.header.class);
-    let end = start.saturating_add(elf.header.program_header_count.saturating_mul(size));
-    elf.segments
-        .iter()
-        .filter(|segment| segment.kind == PT_NOTE)
-        .filter(|segment| {
-            segment.offset >= end || segment.offset.saturating_add(segment.file_size) <= start
-        })
-        .map(|segment| {
-            elf.reader
-                .slice(segment.offset, segment.file_size, "note segment")
-        })
-        .collect()
+/// Whether all note segments hold the same bytes, but for those that held no notes.
+fn notes_are_kept(old: &Elf<'_>, new: &Elf<'_>) -> Result<bool, ElfError> {
+    let notes = |elf: &Elf<'_>| -> Vec<Segment> {
+        let all = elf.segments.iter();
+        all.filter(|segment| segment.kind == PT_NOTE)
+            .copied()
+            .collect()
+    };
+    let (before, after) = (notes(old), notes(new));
+    for (old_note, new_note) in before.iter().zip(&after) {
+        let bytes = |elf: &Elf<'_>, note: &Segment| {
+            let bytes = elf
+                .reader
+                .slice(note.offset, note.file_size, "note segment");
+            bytes.map(<[u8]>::to_vec)
+        };
+        if !is_stray(old, old_note) && bytes(old, old_note)? != bytes(new, new_note)? {
+            return Ok(false);
+        }
+    }
+    Ok(before.len() == after.len())
 }
 
 /// Whether all loadable segments lie in the file, and those that changed are where
 /// a loader can map them: aligned, and behind all others.
 fn segments_are_sound(old: &Elf<'_>, new: &Elf<'_>, layout: &Layout) -> bool {
-    let loadable = |elf: &Elf<'_>| -> Vec<crate::Segment> {
+    let loadable = |elf: &Elf<'_>| -> Vec<Segment> {
         let all = elf
             .segments
             .iter()
