@@ -43,7 +43,11 @@ pub struct ElfFacts {
 impl ElfFacts {
     /// Reads an object.
     pub(crate) fn read(bytes: &[u8], policies: &Policies) -> Result<Self, ElfError> {
-        let elf = Elf::parse(bytes)?;
+        Self::of(&Elf::parse(bytes)?, policies)
+    }
+
+    /// Reads what was parsed.
+    pub(crate) fn of(elf: &Elf<'_>, policies: &Policies) -> Result<Self, ElfError> {
         let header = elf.header();
         let mut facts = Self {
             platform: (header.class, header.endian, header.machine),

@@ -32,33 +32,70 @@ impl Encoding {
 /// A file together with the encoding of its numbers; every read is checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
+    /// The file, or its beginning.
     pub(crate) bytes: &'a [u8],
     pub(crate) encoding: Encoding,
+    /// The end of a file whose middle was not read.
+    tail: Option<Tail<'a>>,
+}
+
+/// The end of a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tail<'a> {
+    /// File offset of its first byte.
+    pub(crate) offset: u64,
+    pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// `length` bytes at file offset `offset`; `what` is for the error.
+    pub(crate) fn new(bytes: &'a [u8], encoding: Encoding) -> Reader<'a> {
+        Reader {
+            bytes,
+            encoding,
+            tail: None,
+        }
+    }
+
+    /// The same with the end of the file, which begins behind what the reader has.
+    pub(crate) fn with_tail(self, tail: Tail<'a>) -> Reader<'a> {
+        Reader {
+            tail: Some(tail),
+            ..self
+        }
+    }
+
+    /// `length` bytes at file offset `offset`; `what` is for the error. What was not read is an error as what is
+    /// not there.
     pub(crate) fn slice(
         &self,
         offset: u64,
         length: u64,
         what: &'static str,
     ) -> Result<&'a [u8], ElfError> {
-        let range = || {
+        let within = |bytes: &'a [u8], offset: u64| {
             let start = usize::try_from(offset).ok()?;
             let end = start.checked_add(usize::try_from(length).ok()?)?;
-            self.bytes.get(start..end)
+            bytes.get(start..end)
         };
-        range().ok_or(ElfError::Truncated {
-            what,
-            offset,
-            length: self.length(),
-        })
+        let in_tail = || {
+            let tail = self.tail?;
+            within(tail.bytes, offset.checked_sub(tail.offset)?)
+        };
+        within(self.bytes, offset)
+            .or_else(in_tail)
+            .ok_or(ElfError::Truncated {
+                what,
+                offset,
+                length: self.length(),
+            })
     }
 
     /// Length of the file in bytes.
     pub(crate) fn length(&self) -> u64 {
-        self.bytes.len() as u64
+        match self.tail {
+            Some(tail) => tail.offset.saturating_add(tail.bytes.len() as u64),
+            None => self.bytes.len() as u64,
+        }
     }
 
     /// The fields of a record of `length` bytes at `offset`, to be taken in order.
@@ -179,10 +216,7 @@ mod tests {
                     .u16(0x203)
                     .u32(0x405_0607)
                     .word(9);
-                let reader = Reader {
-                    bytes: &record.bytes,
-                    encoding,
-                };
+                let reader = Reader::new(&record.bytes, encoding);
                 let mut fields = reader.fields(0, reader.length(), "record").unwrap();
                 assert_eq!(fields.u8(), Ok(1));
                 assert_eq!(fields.u16(), Ok(0x203));
@@ -195,13 +229,13 @@ mod tests {
 
     #[test]
     fn slices_past_the_end_are_errors() {
-        let reader = Reader {
-            bytes: b"abc",
-            encoding: Encoding {
+        let reader = Reader::new(
+            b"abc",
+            Encoding {
                 class: Class::Elf64,
                 endian: Endian::Little,
             },
-        };
+        );
         assert_eq!(reader.slice(1, 2, "x"), Ok(&b"bc"[..]));
         for (offset, length) in [(1, 3), (4, 0), (u64::MAX, 1), (1, u64::MAX)] {
             assert!(matches!(

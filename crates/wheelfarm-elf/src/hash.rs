@@ -101,10 +101,7 @@ mod tests {
         // 2 buckets, first hashed symbol 3, one bloom word, shift 6.
         let record = Record::new(ENCODING).u32(2).u32(3).u32(1).u32(6).word(0);
         let record = record.u32(3).u32(4).u32(0x11).u32(0x20).u32(0x31);
-        let reader = Reader {
-            bytes: &record.bytes,
-            encoding: ENCODING,
-        };
+        let reader = Reader::new(&record.bytes, ENCODING);
         assert_eq!(
             gnu(reader, 0),
             Ok(HashTable {
@@ -113,10 +110,7 @@ mod tests {
             })
         );
         // A chain without an end runs into the end of the file.
-        let cut = Reader {
-            bytes: record.bytes.get(..40).unwrap(),
-            encoding: ENCODING,
-        };
+        let cut = Reader::new(record.bytes.get(..40).unwrap(), ENCODING);
         assert!(gnu(cut, 0).is_err());
     }
 
@@ -127,10 +121,7 @@ mod tests {
             .u32(1)
             .u32(u32::MAX)
             .u32(6);
-        let reader = Reader {
-            bytes: &record.bytes,
-            encoding: ENCODING,
-        };
+        let reader = Reader::new(&record.bytes, ENCODING);
         assert!(gnu(reader, 0).is_err());
         assert!(gnu(reader, u64::MAX - 4).is_err());
     }

@@ -118,7 +118,7 @@ impl Header {
             return Err(unsupported("EI_VERSION", version));
         }
         let encoding = Encoding { class, endian };
-        let reader = Reader { bytes, encoding };
+        let reader = Reader::new(bytes, encoding);
         let mut fields = reader.fields(16, Header::size(class) - 16, what)?;
         let kind = fields.u16()?;
         let machine = fields.u16()?;

@@ -19,10 +19,7 @@ pub(crate) fn x86_isa_needed(
 ) -> Result<u32, ElfError> {
     let what = "note";
     let align = if align == 8 { 8 } else { 4 };
-    let notes = Reader {
-        bytes: reader.slice(offset, size, what)?,
-        encoding: reader.encoding,
-    };
+    let notes = Reader::new(reader.slice(offset, size, what)?, reader.encoding);
     let mut isa = 0;
     let mut at = 0;
     while at + 12 <= size {
@@ -94,10 +91,7 @@ mod tests {
                 endian: Endian::Little,
             };
             let bytes = note(encoding, &[(0xc000_0002, 3), (0xc000_8002, 6)]);
-            let reader = Reader {
-                bytes: &bytes,
-                encoding,
-            };
+            let reader = Reader::new(&bytes, encoding);
             let align = encoding.word_size();
             assert_eq!(x86_isa_needed(reader, 0, reader.length(), align), Ok(6));
         }
@@ -111,10 +105,7 @@ mod tests {
         };
         let mut bytes = note(encoding, &[(0xc000_8002, 6)]);
         bytes.splice(4..8, [0xff; 4]);
-        let reader = Reader {
-            bytes: &bytes,
-            encoding,
-        };
+        let reader = Reader::new(&bytes, encoding);
         assert!(x86_isa_needed(reader, 0, reader.length(), 8).is_err());
     }
 }

@@ -46,10 +46,10 @@ impl<'a> Elf<'a> {
     /// objects without section headers are fine.
     pub fn parse(bytes: &'a [u8]) -> Result<Elf<'a>, ElfError> {
         let header = Header::parse(bytes)?;
-        let reader = Reader {
-            bytes,
-            encoding: header.encoding(),
-        };
+        Self::parse_with(header, Reader::new(bytes, header.encoding()))
+    }
+
+    pub(crate) fn parse_with(header: Header, reader: Reader<'a>) -> Result<Elf<'a>, ElfError> {
         let segments = segment::parse_table(reader, &header)?;
         let sections = section::parse_table(reader, &header)?;
         let dynamic = Dynamic::parse(reader, &segments)?;

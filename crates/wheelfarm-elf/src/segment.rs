@@ -132,10 +132,7 @@ mod tests {
                 let encoding = Encoding { class, endian };
                 let bytes = SEGMENT.to_bytes(encoding);
                 assert_eq!(bytes.len() as u64, Header::program_header_size(class));
-                let reader = Reader {
-                    bytes: &bytes,
-                    encoding,
-                };
+                let reader = Reader::new(&bytes, encoding);
                 assert_eq!(Segment::parse(reader, 0), Ok(SEGMENT));
             }
         }

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use wheelfarm_elf::{Elf, Parts};
 use wheelfarm_types::{Arch, Digest};
 
 use crate::pool::Pool;
@@ -21,6 +22,12 @@ pub use owners::{Distro, Manager, Package};
 
 /// Largest library that is read, in bytes. The largest in use, CUDA's, are below one GiB.
 const LIBRARY_LIMIT: u64 = 2 << 30;
+
+/// Bytes that are read to see what a file is and which of its parts matter.
+const START: u64 = 4 << 10;
+
+/// Fewer bytes than this are read rather than left out.
+const WORTH_SKIPPING: u64 = 128 << 10;
 
 /// Most bytes that a buffer keeps for the next library.
 const BUFFER_KEPT: usize = 8 << 20;
@@ -218,17 +225,40 @@ impl LibraryRoot {
         let Some(directory) = self.directory.as_deref() else {
             return Ok(None);
         };
-        let start = walk::read_start(directory, real)?;
-        let facts = if wheelfarm_elf::Elf::is_elf(&start) {
-            self.glance(directory, real, |bytes, _| {
-                ElfFacts::read(bytes, policies).ok().map(Arc::new)
-            })?
-        } else {
-            // A linker script, say: the loader passes it over, and so do we.
-            None
-        };
+        let facts = self.facts(directory, real, policies)?.map(Arc::new);
         *known = Some(facts.clone());
         Ok(facts)
+    }
+
+    /// Reads facts; none of what is no ELF object, such as a linker script: the loader passes it over, and so do we.
+    fn facts(
+        &self,
+        directory: &Path,
+        real: &str,
+        policies: &Policies,
+    ) -> Result<Option<ElfFacts>, AuditError> {
+        let file = walk::open(directory, real)?;
+        let start = file.read_at(0, START)?;
+        if !Elf::is_elf(&start) {
+            return Ok(None);
+        }
+        // Most of a large library is of no interest here, and reading it would be most of the work.
+        let parts = Parts::of(&start, file.length)
+            .filter(|parts| parts.tail - parts.head >= WORTH_SKIPPING);
+        if let Some(parts) = parts
+            && file.length <= LIBRARY_LIMIT
+        {
+            let head = file.read_at(0, parts.head)?;
+            let tail = file.read_at(parts.tail, u64::MAX)?;
+            let read = Elf::parse_parts(&head, parts.tail, &tail)
+                .and_then(|elf| ElfFacts::of(&elf, policies));
+            if let Ok(facts) = read {
+                return Ok(Some(facts));
+            }
+        }
+        self.glance(directory, real, |bytes, _| {
+            ElfFacts::read(bytes, policies).ok()
+        })
     }
 
     /// Directories that the caller wants searched first.

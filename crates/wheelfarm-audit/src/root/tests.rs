@@ -172,3 +172,35 @@ fn owners_of_live_systems() {
     assert_eq!(owner.licenses, ["PostgreSQL"]);
     assert_eq!(root.package_version("musl"), Some("1.2.5-r0".to_owned()));
 }
+
+#[test]
+fn libraries_read_in_parts_tell_the_same() {
+    let policies = Policies::builtin().unwrap();
+    let directories = fs_err::read_dir("/usr/lib").unwrap();
+    let mut skipped = 0;
+    for directory in directories.map(|entry| entry.unwrap().path()) {
+        let is_multiarch = directory.to_string_lossy().ends_with("-linux-gnu");
+        let files = is_multiarch.then(|| fs_err::read_dir(&directory).unwrap());
+        for file in files.into_iter().flatten().take(400) {
+            let path = file.unwrap().path();
+            let Ok(bytes) = fs_err::read(&path) else {
+                continue;
+            };
+            let Some(parts) = Parts::of(&bytes[..bytes.len().min(4096)], bytes.len() as u64) else {
+                continue;
+            };
+            let at = |offset: u64| usize::try_from(offset).unwrap();
+            let (head, tail) = (&bytes[..at(parts.head)], &bytes[at(parts.tail)..]);
+            let of_parts = Elf::parse_parts(head, parts.tail, tail)
+                .and_then(|elf| ElfFacts::of(&elf, policies));
+            let of_all = ElfFacts::read(&bytes, policies);
+            assert!(
+                of_parts.is_err() || of_parts == of_all,
+                "{}",
+                path.display()
+            );
+            skipped += usize::from(of_parts.is_ok() && parts.tail > parts.head);
+        }
+    }
+    assert!(skipped > 20, "{skipped}");
+}

@@ -4,6 +4,8 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use fs_err::os::unix::fs::FileExt as _;
+
 use crate::AuditError;
 
 /// Most symbolic links followed for one path, as Linux has it.
@@ -110,14 +112,30 @@ pub(super) fn read_into(
     ))
 }
 
-/// Enough of a file to tell what it is.
-pub(super) fn read_start(root: &Path, real: &str) -> Result<Vec<u8>, AuditError> {
+/// A file that parts are read of.
+pub(super) struct Opened {
+    file: fs_err::File,
+    /// In bytes.
+    pub(super) length: u64,
+}
+
+/// Opens a file. `real` has been resolved.
+pub(super) fn open(root: &Path, real: &str) -> Result<Opened, AuditError> {
     let file = fs_err::File::open(inside(root, real)).map_err(AuditError::Root)?;
-    let mut bytes = Vec::new();
-    file.take(16)
-        .read_to_end(&mut bytes)
-        .map_err(AuditError::Root)?;
-    Ok(bytes)
+    let length = file.metadata().map_err(AuditError::Root)?.len();
+    Ok(Opened { file, length })
+}
+
+impl Opened {
+    /// `length` bytes from `offset` on, fewer if the file ends before.
+    pub(super) fn read_at(&self, offset: u64, length: u64) -> Result<Vec<u8>, AuditError> {
+        let length = length.min(self.length.saturating_sub(offset));
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(AuditError::Root)?;
+        Ok(bytes)
+    }
 }
 
 /// A text file; none if there is no such file.
