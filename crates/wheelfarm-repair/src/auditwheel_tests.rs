@@ -188,3 +188,34 @@ fn a_wheel_for_armv6_is_not_retagged_for_armv7() {
     assert!(matches!(error, RepairError::NoPolicy { .. }), "{error}");
     assert!(error.to_string().contains("linux_armv6l"), "{error}");
 }
+
+#[test]
+fn a_static_program_keeps_the_tags_of_every_libc() {
+    let lab = Lab::new();
+    let flags = ["-static", "-Wl,--build-id=none"];
+    lab.compile("tool", "void _start(void) {}", &flags);
+    let program = fs_err::read(lab.path("tool")).unwrap();
+    let arch = arch();
+    let tags = format!("manylinux_2_17_{arch}.musllinux_1_1_{arch}");
+    let name = format!("demo-1.0-py3-none-{tags}.whl").parse().unwrap();
+    let mut writer = wheelfarm_wheel::WheelWriter::new(name);
+    writer.insert("demo/tool", program, true).unwrap();
+    let source = writer.finish_wheel().unwrap();
+    let root = LibraryRoot::open(&lab.root()).unwrap();
+    let report = audit(&source, &root, &RepairOptions::default().audit).unwrap();
+    assert_eq!(report.findings, []);
+    let wheel = repaired(&source, &lab);
+    assert!(
+        wheel
+            .filename()
+            .platforms
+            .contains(&format!("musllinux_1_1_{arch}"))
+    );
+    assert!(
+        wheel
+            .filename()
+            .platforms
+            .contains(&format!("manylinux_2_5_{arch}"))
+            || arch.as_str() != "x86_64"
+    );
+}

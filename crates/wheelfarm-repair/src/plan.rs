@@ -179,7 +179,9 @@ pub fn plan(
     let (grafts, edits) = grafting.finish();
 
     let platforms = if options.update_tags {
-        tags::platforms(wheel.filename(), choice.policy.target, &choice.tags)
+        let any_libc = report.libc.is_none() && grafts.is_empty();
+        let best = choice.policy.target;
+        tags::platforms(wheel.filename(), best, any_libc, &choice.tags)
     } else {
         wheel.filename().platforms.clone()
     };

@@ -8,11 +8,18 @@ use wheelfarm_wheel::WheelInfo;
 /// The platform tags of the file name, sorted: the new ones, and those old ones that are still true.
 ///
 /// `linux_*` says nothing that an index accepts, `any` is wrong for a wheel with ELF objects, and a tag for
-/// older systems than `best` was disproved by the audit: none of them stays.
-pub(crate) fn platforms(source: &WheelFilename, best: Target, new: &[String]) -> Vec<String> {
+/// older systems than `best` was disproved by the audit: none of them stays. What runs with `any_libc` keeps all of
+/// its architecture.
+pub(crate) fn platforms(
+    source: &WheelFilename,
+    best: Target,
+    any_libc: bool,
+    new: &[String],
+) -> Vec<String> {
     let kept = source.platforms.iter().filter(|tag| {
-        tag.parse::<Target>()
-            .is_ok_and(|target| target.arch == best.arch && best.libc.runs_on(target.libc))
+        tag.parse::<Target>().is_ok_and(|target| {
+            target.arch == best.arch && (any_libc || best.libc.runs_on(target.libc))
+        })
     });
     let all: BTreeSet<&String> = kept.chain(new).collect();
     all.into_iter().cloned().collect()
@@ -78,7 +85,11 @@ mod tests {
             ),
         ] {
             let source = format!("x-1-cp311-cp311-{old}.whl").parse().unwrap();
-            assert_eq!(platforms(&source, best, &new).join("."), expected, "{old}");
+            assert_eq!(
+                platforms(&source, best, false, &new).join("."),
+                expected,
+                "{old}"
+            );
         }
     }
 }

@@ -156,6 +156,7 @@ pub fn audit_objects(
     notes::about_tags(
         wheel,
         earned_without_grafting,
+        libc,
         !scanned.is_empty(),
         &mut findings,
     );

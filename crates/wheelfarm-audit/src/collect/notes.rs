@@ -103,17 +103,18 @@ pub(super) fn about_libraries(
     }
 }
 
-/// Findings about what the file name promises.
+/// Findings about what the file name promises. What links no C library (`libc` is none) runs with each.
 pub(super) fn about_tags(
     wheel: &Wheel,
     earned: Option<Target>,
+    libc: Option<LibcFamily>,
     has_elf: bool,
     findings: &mut Vec<Finding>,
 ) {
     for tag in &wheel.filename().platforms {
         let kept = match tag.parse::<Target>() {
             Ok(target) => earned.is_some_and(|earned| {
-                earned.arch == target.arch && earned.libc.runs_on(target.libc)
+                earned.arch == target.arch && (libc.is_none() || earned.libc.runs_on(target.libc))
             }),
             Err(_) => !(has_elf && tag == "any"),
         };
