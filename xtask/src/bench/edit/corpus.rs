@@ -10,9 +10,10 @@ use wheelfarm_elf::constants::{
 };
 use wheelfarm_elf::{Class, Elf, ElfError, Endian};
 use wheelfarm_tests::anyhow::Result;
-use wheelfarm_tests::environment::target_directory;
 use wheelfarm_tests::process::run;
 use wheelfarm_tests::sha256;
+
+use crate::bench::wheels::directory;
 
 /// Where this machine keeps its own.
 const ROOTS: [&str; 2] = ["/usr", "/opt"];
@@ -48,13 +49,6 @@ pub(crate) struct Corpus {
     pub(crate) surplus: usize,
     /// Dynamic objects that cannot be read, with the reason.
     pub(crate) unreadable: Vec<String>,
-}
-
-/// The benchmark's directory, `target/bench/<name>`.
-pub(crate) fn directory(name: &str) -> Result<PathBuf> {
-    let directory = target_directory()?.join("bench").join(name);
-    fs_err::create_dir_all(&directory)?;
-    Ok(directory)
 }
 
 impl Corpus {
@@ -221,14 +215,14 @@ fn machine(elf: &Elf<'_>) -> String {
     name.to_owned()
 }
 
-/// The directories with what is in the archives of `directory`, unpacked on the first run.
-fn unpacked(directory: &Path, unpack: fn(&Path, &Path) -> Result<()>) -> Result<Vec<PathBuf>> {
+/// The directories with what is in the archives of `from`, unpacked on the first run.
+fn unpacked(from: &Path, unpack: fn(&Path, &Path) -> Result<()>) -> Result<Vec<PathBuf>> {
     let mut trees = Vec::new();
-    let mut archives = archives(directory)?;
+    let mut archives = archives(from)?;
     archives.sort();
     for archive in archives {
-        let name = archive.strip_prefix(directory).unwrap_or(&archive);
-        let tree = self::directory("unpacked")?.join(name);
+        let name = archive.strip_prefix(from).unwrap_or(&archive);
+        let tree = directory("unpacked")?.join(name);
         if !tree.exists() {
             let part = tree.with_extension("part");
             if part.exists() {

