@@ -51,6 +51,11 @@ fn rows() -> Vec<Row> {
             0,
         ),
         (
+            "old soname in the base version".into(),
+            |outcome, _| outcome.old_base,
+            0,
+        ),
+        (
             "new findings of readelf, eu-elflint".into(),
             |outcome, _| !outcome.findings.is_empty(),
             0,
