@@ -202,8 +202,13 @@ pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Vec<u8>, EditError> {
         None => bytes.to_vec(),
         Some(dynamic) => with_new_parts(&elf, dynamic, edits)?,
     };
-    let edited = in_place::edit(edited, edits)?;
-    rename::rename(edited, &edits.rename_symbols)
+    if edits.clear_symbol_versions.is_empty() && edits.rename_symbols.is_empty() {
+        return in_place::edit(edited, edits);
+    }
+    let renamed = in_place::edit(edited.clone(), edits)?;
+    let renamed = rename::rename(renamed, &edits.rename_symbols)?;
+    verify::verify_frame(&edited, &renamed)?;
+    Ok(renamed)
 }
 
 /// What may need more room than the object has.

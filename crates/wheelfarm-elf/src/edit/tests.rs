@@ -247,3 +247,35 @@ fn the_mips_debug_map_is_found_from_where_its_entry_is() {
         assert_eq!(target(&Elf::parse(&edited).unwrap()), (place, MAP));
     }
 }
+
+#[test]
+fn tables_that_overlap_are_not_edited() {
+    let encoding = encodings().last().unwrap();
+    let mut bytes = library(encoding, 0);
+    let elf = Elf::parse(&bytes).unwrap();
+    // The stack's program header lies in what PT_DYNAMIC says are unused entries.
+    let mut segments = elf.segments.clone();
+    segments.rotate_right(1);
+    let size = crate::header::Header::program_header_size(encoding.class);
+    for segment in &mut segments {
+        match segment.kind {
+            PT_DYNAMIC => segment.file_size += size,
+            PT_LOAD => segment.file_size += 3 * size,
+            _ => {}
+        }
+    }
+    let table: Vec<u8> = segments
+        .iter()
+        .flat_map(|segment| segment.to_bytes(encoding))
+        .collect();
+    let place = crate::bytes::Record::new(encoding).word(bytes.len() as u64);
+    bytes.splice(0x20..0x28, place.bytes);
+    bytes.extend(table);
+    assert_eq!(Elf::parse(&bytes).unwrap().segments, segments);
+    let edits = Edits {
+        rpath: RpathEdit::Remove,
+        ..Edits::default()
+    };
+    let refused = Err(EditError::SelfCheck("program headers"));
+    assert_eq!(edit(&bytes, &edits), refused);
+}

@@ -9,6 +9,7 @@ use super::{EditError, Edits};
 use crate::constants::{DT_GNU_HASH, DT_HASH, PT_LOAD, PT_NOTE};
 use crate::error::ElfError;
 use crate::hash;
+use crate::header::Header;
 use crate::object::Elf;
 use crate::segment::Segment;
 use crate::symbols::DynamicSymbol;
@@ -23,13 +24,9 @@ pub(super) fn verify(
     edits: &Edits,
 ) -> Result<(), EditError> {
     let new = Elf::parse(edited)?;
-    let check = |what, holds: bool| {
-        if holds {
-            Ok(())
-        } else {
-            Err(EditError::SelfCheck(what))
-        }
-    };
+    // Where tables overlap, one of them may have been written over another.
+    check("headers", is_same_object(old, &new))?;
+    check("program headers", new.segments == layout.segments)?;
     let names = &plan.names;
     check("sonames", new.soname() == names.soname.as_deref())?;
     check("needed libraries", new.needed() == names.needed)?;
@@ -55,6 +52,47 @@ pub(super) fn verify(
     check("hash tables", hash_tables(old)? == hash_tables(&new)?)?;
     check("notes", notes_are_kept(old, &new)?)?;
     check("loadable segments", segments_are_sound(old, &new, layout))
+}
+
+/// Compares an object before and after its symbols were renamed, or lost their versions:
+/// nothing else may have changed.
+pub(super) fn verify_frame(before: &[u8], after: &[u8]) -> Result<(), EditError> {
+    let old = Elf::parse(before)?;
+    let new = Elf::parse(after)?;
+    check("headers", is_same_object(&old, &new))?;
+    check("program headers", old.segments == new.segments)?;
+    check("section headers", old.sections == new.sections)?;
+    check(
+        "dynamic sections",
+        old.dynamic_entries() == new.dynamic_entries(),
+    )?;
+    check("strings", old.strings.0 == new.strings.0)?;
+    check("interpreters", old.interpreter() == new.interpreter())?;
+    check("version needs", old.version_needs() == new.version_needs())?;
+    check(
+        "version definitions",
+        old.version_definitions() == new.version_definitions(),
+    )
+}
+
+fn check(what: &'static str, holds: bool) -> Result<(), EditError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(EditError::SelfCheck(what))
+    }
+}
+
+/// Whether the ELF header says the same, but for its ABI and the place of the program headers.
+fn is_same_object(old: &Elf<'_>, new: &Elf<'_>) -> bool {
+    let (old, new) = (&old.header, &new.header);
+    let expected = Header {
+        os_abi: new.os_abi,
+        program_header_offset: new.program_header_offset,
+        program_header_count: new.program_header_count,
+        ..*old
+    };
+    *new == expected
 }
 
 fn version_needs<'a>(old: &'a Elf<'_>, edits: &'a Edits) -> Vec<VersionNeed<'a>> {

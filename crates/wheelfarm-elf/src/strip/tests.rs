@@ -234,3 +234,17 @@ fn damage_is_an_error_or_harmless() {
         }
     }
 }
+
+#[test]
+fn a_name_of_section_zero_does_not_outlive_the_names() {
+    for encoding in encodings() {
+        let mut bytes = with_sections(encoding);
+        let elf = Elf::parse(&bytes).unwrap();
+        let last = elf.sections.last().unwrap().name;
+        let at = usize::try_from(elf.header.section_header_offset).unwrap();
+        // The last of the old names; the new table is shorter.
+        bytes.splice(at..at + 4, Record::new(encoding).u32(last).bytes);
+        let stripped = strip(&bytes).unwrap();
+        assert_eq!(strip(&stripped), Ok(stripped));
+    }
+}

@@ -58,7 +58,7 @@ fn section_headers(elf: &Elf<'_>, selection: &Selection<'_>, layout: &Layout) ->
         let mut header = *section;
         header.name = layout.table.1.get(new).copied().unwrap_or(0);
         if *old == 0 {
-            headers.push(first_header(section, selection));
+            headers.push(first_header(&header, selection));
             continue;
         }
         header.link = u32::try_from(selection.index(section.link)).unwrap_or(0);
