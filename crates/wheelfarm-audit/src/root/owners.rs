@@ -10,6 +10,9 @@ use super::dpkg::Dpkg;
 use super::{licenses, rpm};
 use crate::AuditError;
 
+/// How many bytes of paths apk's database may stand for, per byte of its own.
+const EXPANSION: usize = 16;
+
 type Read<'a> = &'a dyn Fn(&str) -> Result<Option<String>, AuditError>;
 
 /// A distribution's package manager.
@@ -181,6 +184,8 @@ impl Owners {
 
     /// apk's database: `P:` name, `V:` version, `A:` arch, `F:` directory, `R:` file in it.
     fn apk(&mut self, installed: &str) {
+        // Many names may share one long directory.
+        let mut budget = installed.len().saturating_mul(EXPANSION);
         for stanza in installed.split("\n\n") {
             let field = |name: &str| {
                 stanza
@@ -205,6 +210,10 @@ impl Owners {
                 if let Some(path) = line.strip_prefix("F:") {
                     directory = path;
                 } else if let Some(name) = line.strip_prefix("R:") {
+                    let Some(left) = budget.checked_sub(directory.len() + name.len()) else {
+                        return;
+                    };
+                    budget = left;
                     self.by_path
                         .insert(merged(&format!("/{directory}/{name}")), index);
                 }

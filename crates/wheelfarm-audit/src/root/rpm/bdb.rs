@@ -61,7 +61,14 @@ impl Database<'_> {
                 continue;
             };
             match kind {
-                HERE => take(item.get(1..).unwrap_or_default()),
+                HERE => {
+                    // Items that share bytes would be more than the page has.
+                    let Some(left) = budget.checked_sub(item.len()) else {
+                        return;
+                    };
+                    *budget = left;
+                    take(item.get(1..).unwrap_or_default());
+                }
                 ELSEWHERE => {
                     if let Some(value) = self.large(item, budget) {
                         take(&value);

@@ -20,6 +20,9 @@ const DIRECTORIES: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
 /// Largest database that is read, in bytes: a full distribution has some 200 MB.
 const LIMIT: u64 = 1 << 30;
 
+/// How many bytes of paths a header may stand for, per byte of its own: many names may share one long directory.
+const EXPANSION: usize = 16;
+
 /// An installed package.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Installed {
@@ -70,12 +73,12 @@ fn package(blob: &[u8]) -> Option<Installed> {
         },
         arch: text(header::ARCH)?,
         license: text(header::LICENSE).unwrap_or_default(),
-        libraries: libraries(&header),
+        libraries: libraries(&header, blob.len().saturating_mul(EXPANSION)),
     })
 }
 
 /// Files are kept as base names with the numbers of their directories.
-fn libraries(header: &Header<'_>) -> Vec<String> {
+fn libraries(header: &Header<'_>, mut budget: usize) -> Vec<String> {
     let directories: Vec<&[u8]> = header.texts(header::DIRNAMES).collect();
     header
         .texts(header::BASENAMES)
@@ -83,6 +86,7 @@ fn libraries(header: &Header<'_>) -> Vec<String> {
         .filter(|(name, _)| name.windows(3).any(|part| part == b".so"))
         .filter_map(|(name, directory)| {
             let directory = directories.get(usize::try_from(directory).ok()?)?;
+            budget = budget.checked_sub(directory.len() + name.len())?;
             String::from_utf8([directory, name].concat()).ok()
         })
         .collect()

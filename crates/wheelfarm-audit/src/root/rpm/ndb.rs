@@ -19,11 +19,18 @@ pub(super) fn blobs(file: &[u8], take: &mut dyn FnMut(&[u8])) {
     else {
         return;
     };
+    // What all blobs have together cannot be more than the file.
+    let mut budget = file.len();
     // The first two are the header.
     for slot in slots.chunks_exact(BLOCK).skip(2) {
-        if let Some(blob) = blob(file, slot) {
-            take(blob);
-        }
+        let Some(blob) = blob(file, slot) else {
+            continue;
+        };
+        let Some(left) = budget.checked_sub(blob.len()) else {
+            return;
+        };
+        budget = left;
+        take(blob);
     }
 }
 

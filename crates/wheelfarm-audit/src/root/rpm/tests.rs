@@ -279,6 +279,47 @@ fn berkeley_databases_of_both_byte_orders() {
     }
 }
 
+#[test]
+fn values_that_share_bytes_are_not_read_over_and_over() {
+    // Every slot names the one blob.
+    let mut file = ndb(&[package_of("large", None, 9000)]);
+    let slot = file.get(32..48).unwrap().to_vec();
+    for place in (48..4096).step_by(16) {
+        file.splice(place..place + 16, slot.iter().copied());
+    }
+    let mut total = 0;
+    ndb::blobs(&file, &mut |blob| total += blob.len());
+    assert!(total > 9000 && total <= file.len(), "{total}");
+
+    // Every pair of places is the first one's.
+    let mut file = bdb(&[package_of("small", None, 3)], false);
+    let item = file.get(4096 + 30..4096 + 34).unwrap().to_vec();
+    for place in (26..2026).step_by(4) {
+        file.splice(4096 + place..4096 + place + 4, item.iter().copied());
+    }
+    file.splice(4096 + 20..4096 + 22, 1000_u16.to_le_bytes());
+    let mut total = 0;
+    bdb::blobs(&file, &mut |blob| total += blob.len());
+    assert!(total > 100 && total <= file.len(), "{total}");
+}
+
+#[test]
+fn a_long_directory_of_many_names_is_not_written_out_for_each() {
+    let count = 20_000;
+    let blob = header_of(&[
+        text(header::NAME, "long"),
+        text(header::VERSION, "1"),
+        text(header::RELEASE, "1"),
+        text(header::ARCH, "x86_64"),
+        numbers(header::DIRINDEXES, &vec![0; count]),
+        texts(header::BASENAMES, &vec![".so".to_owned(); count]),
+        texts(header::DIRNAMES, &["/long".repeat(20_000)]),
+    ]);
+    let libraries = package(&blob).unwrap().libraries;
+    let total: usize = libraries.iter().map(String::len).sum();
+    assert!(!libraries.is_empty() && total <= EXPANSION * blob.len());
+}
+
 /// What is damaged, and who reads it.
 type Case<'c> = (&'c [u8], &'c dyn Fn(&[u8]));
 
