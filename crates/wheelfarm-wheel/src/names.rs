@@ -58,18 +58,31 @@ pub(crate) fn check(name: &str) -> Result<(), NameProblem> {
     Ok(())
 }
 
-/// Checks a whole set of names: each on its own, no duplicates, no file that is also a directory.
-pub(crate) fn check_all<'a>(
-    names: impl Iterator<Item = &'a str> + Clone,
-) -> Result<(), WheelProblem> {
-    let problem = |name: &str, reason| WheelProblem::Name {
+/// Checks the name of a file: one that ends in `/` would be read as a directory.
+pub(crate) fn check_file(name: &str) -> Result<(), WheelProblem> {
+    let checked = check(name).and(if name.ends_with('/') {
+        Err(NameProblem::Part)
+    } else {
+        Ok(())
+    });
+    checked.map_err(|reason| problem(name, reason))
+}
+
+fn problem(name: &str, reason: NameProblem) -> WheelProblem {
+    WheelProblem::Name {
         name: name
             .chars()
             .take(200)
             .flat_map(char::escape_debug)
             .collect(),
         reason,
-    };
+    }
+}
+
+/// Checks a whole set of names: each on its own, no duplicates, no file that is also a directory.
+pub(crate) fn check_all<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), WheelProblem> {
     let mut files = HashSet::new();
     let mut seen = HashSet::new();
     for name in names.clone() {

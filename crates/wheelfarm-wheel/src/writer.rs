@@ -238,7 +238,7 @@ impl<'a> WheelWriter<'a> {
         content: Content<'a>,
         executable: bool,
     ) -> Result<(), WheelError> {
-        names::check_all([name].into_iter()).map_err(|problem| problem.of(&self.filename))?;
+        names::check_file(name).map_err(|problem| problem.of(&self.filename))?;
         let member = Member {
             content,
             executable,

@@ -170,6 +170,8 @@ fn members_are_replaced_and_checked() {
     writer.insert("gone", "", false).unwrap();
     assert!(writer.remove("gone") && !writer.remove("gone"));
     assert!(writer.insert("../x", "", false).is_err());
+    // It would be read as a directory, and its content with it.
+    assert!(writer.insert("directory/", "x", true).is_err());
     writer.insert("a", "", false).unwrap();
     let mut clash = writer.clone();
     clash.insert("a/b", "", false).unwrap();
