@@ -7,6 +7,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod images;
 mod packages;
 mod prove;
@@ -24,7 +25,7 @@ struct Command {
     run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 5] = [
+const COMMANDS: [Command; 6] = [
     Command {
         name: "demo",
         help: "run the main job, psycopg2 for three Pythons, from nothing, and prove what it makes",
@@ -44,6 +45,11 @@ const COMMANDS: [Command; 5] = [
         name: "bench",
         help: "measure beside other tools: `cargo xtask bench` lists what there is",
         run: bench::run,
+    },
+    Command {
+        name: "fuzz",
+        help: "run every fuzz target for a minute each, or `fuzz SECONDS [TARGET...]`",
+        run: fuzz::run,
     },
     Command {
         name: "help",
