@@ -179,7 +179,8 @@ impl<'a> WheelWriter<'a> {
         } = self;
         let record_name = format!("{dist_info}/RECORD");
         let all = members.keys().map(String::as_str);
-        names::check_all(all.chain([record_name.as_str()]))
+        names::check_all(all.clone().chain([record_name.as_str()]))
+            .and_then(|()| check_one_dist_info(all, &dist_info))
             .map_err(|problem| problem.of(&filename))?;
         let failed = |error| WheelProblem::Io(error).of(&filename);
         let metadata = format!("{dist_info}/");
@@ -245,6 +246,20 @@ impl<'a> WheelWriter<'a> {
         };
         self.members.insert(name.to_owned(), member);
         Ok(())
+    }
+}
+
+/// A wheel with the metadata of two distributions would not be opened.
+fn check_one_dist_info<'a>(
+    mut names: impl Iterator<Item = &'a str>,
+    dist_info: &str,
+) -> Result<(), WheelProblem> {
+    let is_other = |top: &str| top.ends_with(".dist-info") && top != dist_info;
+    match names.find_map(|name| name.split_once('/').filter(|(top, _)| is_other(top))) {
+        Some((other, _)) => Err(WheelProblem::DistInfo(format!(
+            "it would have two `.dist-info` directories: {dist_info}, {other}"
+        ))),
+        None => Ok(()),
     }
 }
 

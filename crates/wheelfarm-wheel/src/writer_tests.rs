@@ -176,6 +176,9 @@ fn members_are_replaced_and_checked() {
     let mut clash = writer.clone();
     clash.insert("a/b", "", false).unwrap();
     assert!(clash.finish().is_err());
+    let mut other = writer.clone();
+    other.insert("x-2.dist-info/WHEEL", WHEEL, false).unwrap();
+    assert!(other.finish().is_err());
     let wheel = writer.finish_wheel().unwrap();
     assert_eq!(wheel.wheel_info().unwrap().tags().len(), 1);
 }
