@@ -106,6 +106,8 @@ fn verify(old: &Elf<'_>, stripped: &[u8]) -> Result<(), StripError> {
         "dynamic sections",
         old.dynamic_entries() == new.dynamic_entries(),
     )?;
+    check("strings", old.strings.0 == new.strings.0)?;
+    check("interpreters", old.interpreter() == new.interpreter())?;
     check("needed libraries", old.needed() == new.needed())?;
     check("version needs", old.version_needs() == new.version_needs())?;
     // Where the old ones cannot be read there is nothing to compare.

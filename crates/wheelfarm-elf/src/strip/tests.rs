@@ -3,7 +3,7 @@
 use super::*;
 use crate::bytes::{Encoding, Record};
 use crate::constants::{
-    DT_SYMTAB, SHF_ALLOC, SHT_DYNSYM, SHT_PROGBITS, SHT_RELA, SHT_STRTAB, SHT_SYMTAB,
+    DT_STRTAB, DT_SYMTAB, SHF_ALLOC, SHT_DYNSYM, SHT_PROGBITS, SHT_RELA, SHT_STRTAB, SHT_SYMTAB,
 };
 use crate::crafted::{encodings, library};
 use crate::header::{Class, Header};
@@ -247,4 +247,25 @@ fn a_name_of_section_zero_does_not_outlive_the_names() {
         let stripped = strip(&bytes).unwrap();
         assert_eq!(strip(&stripped), Ok(stripped));
     }
+}
+
+#[test]
+fn symbols_in_the_place_of_strings_do_not_change_them() {
+    let is_one = |encoding: &Encoding| {
+        encoding.class == Class::Elf64 && encoding.endian == crate::Endian::Little
+    };
+    let mut bytes = with_sections(encodings().find(is_one).unwrap());
+    let elf = Elf::parse(&bytes).unwrap();
+    let strings = elf.dynamic_value(DT_STRTAB).unwrap();
+    let dynsym = elf.sections.iter().position(|one| one.kind == SHT_DYNSYM);
+    let header = elf.header.section_header_offset + 64 * dynsym.unwrap() as u64;
+    // The section of the dynamic symbols says that they lie where the strings do, and in the
+    // RUNPATH stands what would be the number of a section.
+    let at = usize::try_from(header).unwrap() + 24;
+    let number = usize::try_from(strings).unwrap() + 2 * 24 + 6;
+    bytes.splice(at..at + 8, strings.to_le_bytes());
+    bytes.splice(number..number + 2, [5, 0]);
+    let elf = Elf::parse(&bytes).unwrap();
+    assert_eq!(elf.runpath(), Some("$OR\u{5}"));
+    assert_eq!(strip(&bytes), Err(StripError::SelfCheck("strings")));
 }
