@@ -33,7 +33,9 @@ impl WheelInfo {
     /// The tags, in order; an entry that is no tag is left out, a compressed one is expanded.
     pub fn tags(&self) -> Vec<Tag> {
         let mut tags = Vec::new();
-        for text in self.headers.get_all("Tag") {
+        // What has white space in it would not come back as it was written.
+        let is_tag = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        for text in self.headers.get_all("Tag").filter(is_tag) {
             let parts: Vec<_> = text.split('-').collect();
             let [pythons, abis, platforms] = parts.as_slice() else {
                 continue;
@@ -146,6 +148,20 @@ mod tests {
         assert_eq!(
             wheel.headers.to_string(),
             "Wheel-Version: 1.0\nTag: cp311-cp311-manylinux_2_28_x86_64\nBuild: 1wf\nRoot-Is-Purelib: false\n"
+        );
+    }
+
+    #[test]
+    fn tags_come_back_as_they_were_written() {
+        let text =
+            "Wheel-Version: 1.0\nTag: py3-none-any\nTag: cp311.\r\0cp312-abi3-any\nTag: a. b-c-d\n";
+        let mut wheel = info(text).unwrap();
+        let tags = wheel.tags();
+        assert_eq!(tags.len(), 1);
+        wheel.set_tags(&tags);
+        assert_eq!(
+            Headers::parse(&wheel.headers.to_string()),
+            Ok(wheel.headers)
         );
     }
 
