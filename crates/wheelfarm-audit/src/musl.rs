@@ -1,7 +1,8 @@
 //! Which functions musl got with which release, as far as that tells `musllinux_1_1` from later tags.
 //!
 //! musl does not version its symbols, so an object does not say which release it needs; but one that uses `gettid`
-//! does not load with a musl that has none. Source: the release notes (`WHATSNEW`) of musl.
+//! does not load with a musl that has none. Written from what is known of musl's release notes (`WHATSNEW`), and not yet
+//! compared with them.
 
 /// A release of musl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
