@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use wheelfarm_types::{ProjectName, Requirement};
 
 use crate::environment::PackageManager;
+use crate::matrix::Cell;
 
 const DATA: &str = include_str!("recipes.toml");
 
@@ -62,8 +63,12 @@ impl Recipes {
         }
     }
 
-    /// The recipe for `project`; an empty one if there is none.
-    pub fn get(&self, project: &ProjectName) -> Recipe {
+    /// The recipe for `project` in `cell`; an empty one if there is none.
+    pub fn get(&self, project: &ProjectName, _cell: &Cell) -> Recipe {
+        self.of(project)
+    }
+
+    fn of(&self, project: &ProjectName) -> Recipe {
         self.0.get(project).cloned().unwrap_or_default()
     }
 }
@@ -122,10 +127,10 @@ mod tests {
     #[test]
     fn the_data_parses_and_names_are_normalized() {
         let recipes = Recipes::builtin();
-        let psycopg2 = recipes.get(&"Psycopg2".parse().unwrap());
+        let psycopg2 = recipes.of(&"Psycopg2".parse().unwrap());
         assert_eq!(psycopg2.packages(PackageManager::Apt), ["libpq-dev"]);
         assert_eq!(
-            recipes.get(&"unheard-of".parse().unwrap()),
+            recipes.of(&"unheard-of".parse().unwrap()),
             Recipe::default()
         );
         let keys: toml::Table = toml::from_str(DATA).unwrap();
@@ -139,14 +144,14 @@ mod tests {
         let mut recipes = Recipes::builtin();
         let user = toml::from_str("[pyyaml]\nsystem.apt = []\nenv = { A = \"1\" }").unwrap();
         recipes.overlay(user);
-        let recipe = recipes.get(&"pyyaml".parse().unwrap());
+        let recipe = recipes.of(&"pyyaml".parse().unwrap());
         assert_eq!(recipe.packages(PackageManager::Apt), [""; 0]);
         assert_eq!(recipe.packages(PackageManager::Apk), ["yaml-dev"]);
         assert!(recipe.test.is_some());
         assert_eq!(recipe.include, [""; 0]);
         let user = toml::from_str("[pyyaml]\ninclude = [\"libyaml-0.so.2\"]").unwrap();
         recipes.overlay(user);
-        let recipe = recipes.get(&"pyyaml".parse().unwrap());
+        let recipe = recipes.of(&"pyyaml".parse().unwrap());
         assert_eq!(recipe.include, ["libyaml-0.so.2"]);
         assert!(toml::from_str::<RecipeOverride>("sytem.apt = []").is_err());
     }

@@ -1,11 +1,11 @@
 //! The command line. Knows nothing of what the words do.
 
+pub(crate) mod build;
 pub(crate) mod inspect;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wheelfarm_types::{PythonVersion, Requirement, Target};
 
 /// Builds, repairs, proves and keeps binary wheels.
 #[derive(Debug, Parser)]
@@ -49,7 +49,7 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build wheels of packages and what they require
-    Build(Box<BuildArgs>),
+    Build(Box<build::BuildArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
     /// Edit ELF files with the options of patchelf, whose place it takes in scripts
@@ -71,56 +71,6 @@ pub(crate) enum Command {
     Lddtree(inspect::LddtreeArgs),
     /// Look after the store
     Store(StoreArgs),
-}
-
-#[derive(Debug, Args)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(crate) struct BuildArgs {
-    /// What to build: `psycopg2`, `lxml>=6`
-    #[arg(value_name = "REQUIREMENT")]
-    pub(crate) requirements: Vec<Requirement>,
-    /// File with requirements, one a line
-    #[arg(short, long = "requirements", value_name = "FILE")]
-    pub(crate) requirement_files: Vec<PathBuf>,
-    /// File with constraints, one a line
-    #[arg(short, long = "constraints", value_name = "FILE")]
-    pub(crate) constraint_files: Vec<PathBuf>,
-    /// Pythons to build for, such as `3.11,3.13` [default: those of the image]
-    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
-    pub(crate) python: Vec<PythonVersion>,
-    /// Targets to build for, such as `manylinux_2_28_x86_64` [default: what the image allows]
-    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
-    pub(crate) target: Vec<Target>,
-    /// Builder images to use, by the names of `wheelfarm images list` [default: the lowest that is here]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) image: Vec<String>,
-    /// Directory for the wheels and their locks
-    #[arg(short, long, value_name = "DIR", default_value = "wheelhouse")]
-    pub(crate) out: PathBuf,
-    /// How many jobs run at a time [default: one per processor core]
-    #[arg(short, long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
-    /// Projects to build although the index has a wheel, or `all`
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) from_source: Vec<String>,
-    /// Leave out what the requirements themselves require
-    #[arg(long)]
-    pub(crate) no_deps: bool,
-    /// Look for newer versions of requirements and build requirements
-    #[arg(short = 'U', long)]
-    pub(crate) upgrade: bool,
-    /// Leave the build tag out of wheels' names
-    #[arg(long)]
-    pub(crate) no_build_tag: bool,
-    /// Do not import the wheels on a bare runtime
-    #[arg(long)]
-    pub(crate) no_prove: bool,
-    /// Longest time of one build, in seconds [default: 1800]
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
-    /// The pinned uv's wheel, for machines where pip cannot download it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) uv_wheel: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod netrc;
 mod pip_config;
 mod printer;
 mod progress;
+mod services;
 mod settings;
 
 use std::process::ExitCode;

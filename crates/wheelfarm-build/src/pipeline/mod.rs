@@ -7,6 +7,8 @@ mod context;
 mod environment;
 mod fetched;
 mod grafts;
+mod ingredients;
+mod outcome;
 mod prove;
 mod raw;
 mod repair;
@@ -115,7 +117,7 @@ async fn build(
     job: &Job,
     sdist: &LockedFile<SdistFilename>,
 ) -> Result<Artifact, JobError> {
-    let recipe = context.recipes.get(&job.package.name);
+    let recipe = context.recipes.get(&job.package.name, &job.cell);
     let (raw, environment, built) = raw::raw_wheel(context, job, sdist, &recipe).await?;
     let (record, repaired) =
         repair::repaired_wheel(context, job, &raw, &environment, &recipe).await?;

@@ -111,7 +111,7 @@ async fn built_metadata(
     let Some(sdist) = package.sdist.clone() else {
         return Err(failed("the index has no source distribution".to_owned()));
     };
-    let recipe = context.recipes.get(project);
+    let recipe = context.recipes.get(project, cell);
     let job = Job {
         package,
         cell: cell.clone(),

@@ -10,6 +10,7 @@ pub(crate) mod patch;
 pub(crate) mod repair;
 mod repair_settings;
 mod requirement_files;
+mod selection;
 pub(crate) mod show;
 mod show_json;
 pub(crate) mod store;

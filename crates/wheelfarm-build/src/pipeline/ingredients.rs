@@ -1,0 +1,142 @@
+//! What goes into a build: variables, the inputs that make its key, and the action.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::json;
+use wheelfarm_resolve::{BuildSystem, LockedFile};
+use wheelfarm_types::{Digest, SdistFilename, WheelFilename};
+
+use super::Job;
+use super::context::Context;
+use crate::action::{Action, Limits};
+use crate::environment::EnvironmentRecord;
+use crate::error::JobError;
+use crate::recipes::Recipe;
+use crate::records::{BUILD_SCHEMA, PinnedFile, RawInputs};
+
+const BUILD_SH: &str = include_str!("../scripts/build.sh");
+const BUILD_PY: &str = include_str!("../scripts/build.py");
+
+/// What is set in a build beside the image's own variables: nothing of the user's machine gets in.
+pub(super) fn environment_variables(recipe: &Recipe) -> BTreeMap<String, String> {
+    // Debug information would double the wheel and holds paths; what paths remain are the same everywhere.
+    let flags = "-O2 -g0 -ffile-prefix-map=/build=.";
+    let fixed = [
+        // The first moment that a zip file can hold.
+        ("SOURCE_DATE_EPOCH", "315532800"),
+        ("PYTHONHASHSEED", "0"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("CFLAGS", flags),
+        ("CXXFLAGS", flags),
+        ("LC_ALL", "C.UTF-8"),
+        ("TZ", "UTC"),
+        ("HOME", "/tmp"),
+    ];
+    let mut variables: BTreeMap<_, _> = fixed
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    variables.extend(recipe.env.clone());
+    variables
+}
+
+/// Everything that can change the bytes of the wheel.
+pub(super) fn raw_inputs(
+    context: &Context,
+    job: &Job,
+    sdist: &LockedFile<SdistFilename>,
+    recipe: &Recipe,
+    environment: &EnvironmentRecord,
+    wheels: &[LockedFile<WheelFilename>],
+    env: &BTreeMap<String, String>,
+) -> RawInputs {
+    let mut build_requires: Vec<_> = wheels.iter().map(pinned).collect();
+    build_requires.sort();
+    RawInputs {
+        schema: BUILD_SCHEMA,
+        project: job.package.name.clone(),
+        version: job.package.version.clone(),
+        source: pinned(sdist),
+        python: job.cell.python,
+        environment: environment.recipe.digest(),
+        manifest: environment.manifest_digest(),
+        generation: environment.generation,
+        build_requires,
+        front_end: PinnedFile {
+            name: format!("uv {}", context.resolver.uv.version),
+            sha256: context.resolver.uv.blob,
+        },
+        scripts: Digest::of([BUILD_SH, BUILD_PY].concat()),
+        env: env.clone(),
+        config_settings: recipe.config_settings.clone(),
+    }
+}
+
+fn pinned<N: std::fmt::Display>(file: &LockedFile<N>) -> PinnedFile {
+    PinnedFile {
+        name: file.filename.to_string(),
+        sha256: file.sha256,
+    }
+}
+
+/// The build as an executor gets it.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "they are the action's ingredients, used once"
+)]
+pub(super) async fn action(
+    context: &Context,
+    job: &Job,
+    sdist: &LockedFile<SdistFilename>,
+    recipe: &Recipe,
+    system: &BuildSystem,
+    wheels: &[LockedFile<WheelFilename>],
+    image: String,
+    raw: &RawInputs,
+) -> Result<Action, JobError> {
+    let mut requirements = String::new();
+    let mut inputs = BTreeMap::new();
+    for wheel in wheels {
+        let name = &wheel.filename;
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(
+            requirements,
+            "{}=={} --hash=sha256:{}",
+            name.name, name.version, wheel.sha256
+        );
+        inputs.insert(format!("wheels/{name}"), wheel.sha256);
+    }
+    let source = format!("source/{}", sdist.filename);
+    inputs.insert(source.clone(), sdist.sha256);
+    let description = json!({ "build-system": system, "config-settings": recipe.config_settings });
+    let files = [
+        ("build.sh", BUILD_SH.to_owned()),
+        ("build.py", BUILD_PY.to_owned()),
+        ("job.json", description.to_string()),
+        // Beside the wheels, so that the directory is there when there are none.
+        ("wheels/requirements.txt", requirements),
+    ];
+    for (name, text) in files {
+        inputs.insert(name.to_owned(), context.store.put(text.into()).await?);
+    }
+    let interpreter = job.cell.image.interpreter(job.cell.python);
+    Ok(Action {
+        name: format!("build {}", job.id()),
+        image,
+        inputs,
+        tools: [("uv".to_owned(), context.resolver.uv.blob)].into(),
+        command: vec![
+            "/bin/sh".to_owned(),
+            "/in/build.sh".to_owned(),
+            interpreter.display().to_string(),
+            format!("/in/{source}"),
+        ],
+        environment: raw.env.clone(),
+        network: false,
+        limits: Limits {
+            cores: recipe.cores.unwrap_or(context.limits.cores),
+            memory: recipe.memory.unwrap_or(context.limits.memory),
+            ..context.limits.clone()
+        },
+    })
+}

@@ -1,0 +1,142 @@
+//! What a command about a set of packages is asked for: arguments and configuration made into requirements, cells
+//! and choices.
+
+use std::collections::BTreeSet;
+
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::action::ExecutorErrorKind;
+use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
+use wheelfarm_build::matrix::{self, Cell, Selection};
+use wheelfarm_build::{Environments, log_of};
+use wheelfarm_coordinator::FromSource;
+use wheelfarm_types::Requirement;
+
+use super::requirement_files;
+use crate::cli::build::SelectionArgs;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::progress::Progress;
+use crate::settings::host_arch;
+
+/// Requirements and constraints.
+pub(crate) fn wanted(
+    args: &SelectionArgs,
+    config: &Config,
+) -> Result<(Vec<Requirement>, Vec<Requirement>), Failure> {
+    let mut requirements = args.requirements.clone();
+    let mut constraints = Vec::new();
+    let from_config = requirements.is_empty() && args.requirement_files.is_empty();
+    let files = if from_config {
+        &config.farm.requirements
+    } else {
+        &args.requirement_files
+    };
+    for file in files {
+        let found = requirement_files::read(file)?;
+        requirements.extend(found.requirements);
+        constraints.extend(found.constraints);
+    }
+    for file in &args.constraint_files {
+        let found = requirement_files::read(file)?;
+        constraints.extend(found.requirements);
+        constraints.extend(found.constraints);
+    }
+    if requirements.is_empty() {
+        return Err(Failure::usage("there is nothing to build")
+            .with_hint(Some("name a package, as in `wheelfarm build psycopg2`, or a file with `-r requirements.txt`".to_owned())));
+    }
+    Ok((requirements, constraints))
+}
+
+/// What is built although the index has a wheel.
+pub(crate) fn from_source(args: &SelectionArgs, config: &[String]) -> Result<FromSource, Failure> {
+    let names = if args.from_source.is_empty() {
+        config
+    } else {
+        &args.from_source
+    };
+    if names.iter().any(|name| name == "all") {
+        return Ok(FromSource::All);
+    }
+    let parse = |name: &String| {
+        name.parse()
+            .map_err(|error| Failure::usage(format!("--from-source: {error}")))
+    };
+    let projects: Result<BTreeSet<_>, Failure> = names.iter().map(parse).collect();
+    Ok(FromSource::Only(projects?))
+}
+
+/// The matrix: with images that are here, or else the catalogue's default, pulled now.
+pub(crate) async fn cells(
+    args: &SelectionArgs,
+    config: &Config,
+    docker: &dyn Environments,
+    cancel: &CancellationToken,
+    progress: &Progress,
+) -> Result<Vec<Cell>, Failure> {
+    let catalogue = Catalogue::builtin(host_arch()?);
+    let mut available = Vec::new();
+    for image in catalogue.images() {
+        if docker.image(image).await?.is_some() {
+            available.push(image.clone());
+        }
+    }
+    let or = |given: &[_], configured: &[_]| {
+        if given.is_empty() {
+            configured.to_vec()
+        } else {
+            given.to_vec()
+        }
+    };
+    let selection = Selection {
+        images: args.image.clone(),
+        pythons: or(&args.python, &config.farm.python),
+        targets: if args.target.is_empty() {
+            config.farm.targets.clone()
+        } else {
+            args.target.clone()
+        },
+    };
+    if available.is_empty() && selection.images.is_empty() {
+        available.push(pull_default(&catalogue, docker, cancel, progress).await?);
+    }
+    matrix::select(&catalogue, &available, &selection).map_err(|error| {
+        let hint = error.hint();
+        Failure::usage(error.to_string()).with_hint(hint)
+    })
+}
+
+async fn pull_default(
+    catalogue: &Catalogue,
+    docker: &dyn Environments,
+    cancel: &CancellationToken,
+    progress: &Progress,
+) -> Result<BuilderImage, Failure> {
+    let Some(image) = catalogue.images().iter().find(|image| image.default) else {
+        return Err(Failure::machine(
+            "there is no builder image here, and none is published for this architecture",
+        ));
+    };
+    let log = log_of(&progress.observer(), &format!("image {}", image.name));
+    match docker.ensure_image(image, log, cancel).await {
+        Ok(_) => Ok(image.clone()),
+        Err(error) if error.kind == ExecutorErrorKind::RegistryUnavailable => {
+            let made = catalogue
+                .images()
+                .iter()
+                .filter(|image| matches!(image.source, ImageSource::Debian { .. }))
+                .find(|image| image.name == "debian-12");
+            let message = format!(
+                "there is no builder image on this machine, and pulling one failed: {}",
+                error.message
+            );
+            Err(Failure::machine(message).with_hint(made.map(|image| {
+                format!(
+                    "make one from Debian packages, without a registry: `{}`",
+                    image.command()
+                )
+            })))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

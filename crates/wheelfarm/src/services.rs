@@ -1,0 +1,111 @@
+//! The services of one run, put together once: for every command that resolves, plans or builds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::action::Limits;
+use wheelfarm_build::pipeline::{Context, Flights, Freshness};
+use wheelfarm_build::recipes::Recipes;
+use wheelfarm_build::{Environments, Executor};
+use wheelfarm_executor::Docker;
+use wheelfarm_resolve::{Fetcher, IndexSettings, Resolver, Uv};
+
+use crate::cli::build::SelectionArgs;
+use crate::config::{Config, seconds};
+use crate::environment::now;
+use crate::exit::Failure;
+use crate::progress::Progress;
+use crate::settings::{Places, host_arch};
+
+/// A lock of requirements is taken from the store for so long, in seconds; `--upgrade` resolves at once.
+const LOCK_AGE: u64 = 24 * 3600;
+
+/// What a run is put together from.
+pub(crate) struct Parts<'a> {
+    pub(crate) places: &'a Places,
+    pub(crate) index: IndexSettings,
+    pub(crate) docker: &'a Arc<Docker>,
+    pub(crate) cancel: &'a CancellationToken,
+    pub(crate) progress: &'a Progress,
+}
+
+/// The context of all jobs. `timeout` bounds one build, in seconds; without it the configuration does.
+pub(crate) async fn context(
+    parts: Parts<'_>,
+    args: &SelectionArgs,
+    config: &Config,
+    timeout: Option<u64>,
+) -> Result<Context, Failure> {
+    let Parts {
+        places,
+        index,
+        docker,
+        cancel,
+        progress,
+    } = parts;
+    let job_error = wheelfarm_build::JobError::from;
+    let uv = Uv::obtain(
+        &places.store,
+        &places.cache.join("tools"),
+        host_arch()?,
+        args.uv_wheel.as_deref(),
+    )
+    .await
+    .map_err(job_error)?;
+    let fetcher = Fetcher::new(index.clone(), places.store.clone()).map_err(job_error)?;
+    let mut recipes = Recipes::builtin();
+    recipes.overlay(config.package.clone());
+    let timeout = match (timeout, &config.farm.timeout) {
+        (Some(seconds), _) => seconds,
+        (None, Some(text)) => seconds(text)?,
+        (None, None) => 1800,
+    };
+    let now = now();
+    Ok(Context {
+        store: places.store.clone(),
+        resolver: Resolver {
+            store: places.store.clone(),
+            uv,
+            cache: places.cache.clone(),
+            settings: index,
+        },
+        fetcher,
+        executor: Arc::clone(docker) as Arc<dyn Executor>,
+        environments: Arc::clone(docker) as Arc<dyn Environments>,
+        recipes,
+        cache: places.cache.clone(),
+        limits: limits(timeout),
+        freshness: Freshness {
+            now,
+            locks_not_before: if args.upgrade {
+                now
+            } else {
+                now.saturating_sub(LOCK_AGE)
+            },
+            build_requires_not_before: if args.upgrade { now } else { 0 },
+        },
+        build_tag: !args.no_build_tag,
+        observer: progress.observer(),
+        cancel: cancel.clone(),
+        flights: Flights::default(),
+    })
+}
+
+/// This machine's processor cores.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn limits(timeout: u64) -> Limits {
+    let cores = u16::try_from(cores()).unwrap_or(u16::MAX);
+    Limits {
+        cores: f64::from(cores),
+        memory: 4 << 30,
+        pids: 4096,
+        time: Duration::from_secs(timeout),
+        scratch: 3 << 30,
+        output: 2 << 30,
+        log: 16 << 20,
+    }
+}
