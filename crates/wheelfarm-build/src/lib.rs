@@ -9,6 +9,8 @@ mod hints;
 mod key;
 pub mod matrix;
 pub mod pipeline;
+#[cfg(test)]
+mod recipe_data_tests;
 pub mod recipes;
 pub mod records;
 

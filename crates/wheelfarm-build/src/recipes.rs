@@ -8,7 +8,14 @@ use wheelfarm_types::{ProjectName, Requirement};
 use crate::environment::PackageManager;
 use crate::matrix::Cell;
 
-const DATA: &str = include_str!("recipes.toml");
+/// The tables of all files: a project that stands in two of them is an error, which a test would find.
+const DATA: &str = concat!(
+    include_str!("recipes/databases.toml"),
+    include_str!("recipes/desktop.toml"),
+    include_str!("recipes/science.toml"),
+    include_str!("recipes/security.toml"),
+    include_str!("recipes/text.toml"),
+);
 
 /// What one project needs; the keys of `[package.<name>]` in `wheelfarm.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -53,7 +60,7 @@ impl Recipes {
     /// # Panics
     /// Never: a test parses the data.
     pub fn builtin() -> Self {
-        Self(toml::from_str(DATA).expect("recipes.toml is checked by a test"))
+        Self(toml::from_str(DATA).expect("the data is checked by a test"))
     }
 
     /// Lays the user's recipes over these: each key that is set there replaces the one here.
