@@ -6,6 +6,7 @@ pub mod environment;
 mod error;
 mod event;
 mod hints;
+pub mod history;
 mod key;
 pub mod matrix;
 pub mod pipeline;

@@ -26,6 +26,7 @@ pub(crate) mod kind {
     pub(crate) const PROOF: &str = "proof";
     pub(crate) const ENVIRONMENT: &str = "environment";
     pub(crate) const FAILURE: &str = "failure";
+    pub(crate) const HISTORY: &str = "history";
 }
 
 /// Everything that can change the bytes of a raw wheel. Its canonical JSON's digest is the job's key.
@@ -169,6 +170,40 @@ pub(crate) struct FailureRecord {
     pub(crate) inputs: RawInputs,
     pub(crate) log: Digest,
     pub(crate) reason: String,
+}
+
+/// A build that ended, in the history of its project and cell: see [`crate::history`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryRecord {
+    /// Project.
+    pub project: ProjectName,
+    /// Version.
+    pub version: Version,
+    /// Where and for what: a [`crate::matrix::Cell::id`].
+    pub cell: String,
+    /// The key of the raw wheel's record, or of its failures.
+    pub raw_key: Digest,
+    /// What came of it.
+    pub outcome: BuildOutcome,
+    /// What the build printed.
+    pub log: Digest,
+    /// How long the build took, in seconds.
+    pub seconds: f64,
+    /// When it ended, in seconds since 1970.
+    pub finished: u64,
+}
+
+/// What came of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum BuildOutcome {
+    /// A raw wheel.
+    Built,
+    /// None.
+    Failed {
+        /// Why, in a few words.
+        reason: String,
+    },
 }
 
 /// Everything that can change whether wheels import.

@@ -213,6 +213,32 @@ impl Store {
         self.create(&path, to_json(value, &path)?).await
     }
 
+    /// Entry `number` of the series of `kind` under `key`.
+    pub async fn entry<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        key: &Digest,
+        number: u64,
+    ) -> Result<Option<T>, StoreError> {
+        self.read_json(&series_path(kind, key, number)).await
+    }
+
+    /// All entries of the series of `kind` and of kinds below it, such as `history/lxml` below `history`: kind, key
+    /// and number of each, in no order. They are not read.
+    pub async fn series(&self, kind: &str) -> Result<Vec<(String, Digest, u64)>, StoreError> {
+        let prefix = Path::from(format!("series/{kind}"));
+        let objects: Vec<_> = self
+            .objects
+            .list(Some(&prefix))
+            .try_collect()
+            .await
+            .map_err(|error| StoreError::from_object_store(&error, prefix.as_ref()))?;
+        Ok(objects
+            .iter()
+            .filter_map(|meta| series_entry(meta.location.as_ref()))
+            .collect())
+    }
+
     pub(crate) fn objects(&self) -> &dyn ObjectStore {
         self.objects.as_ref()
     }
@@ -294,6 +320,16 @@ fn series_path(kind: &str, key: &Digest, number: u64) -> Path {
     Path::from(format!("series/{kind}/{key}/{number:012}.json"))
 }
 
+/// The reverse of [`series_path`].
+fn series_entry(path: &str) -> Option<(String, Digest, u64)> {
+    let (rest, number) = path
+        .strip_prefix("series/")?
+        .strip_suffix(".json")?
+        .rsplit_once('/')?;
+    let (kind, key) = rest.rsplit_once('/')?;
+    Some((kind.to_owned(), key.parse().ok()?, number.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,6 +392,26 @@ mod tests {
             store.latest::<u8>("env", &key).await.unwrap(),
             Some((10, 10))
         );
+    }
+
+    #[tokio::test]
+    async fn series_are_listed_by_kind_and_by_what_it_begins_with() {
+        let (_dir, store) = local().await;
+        let key = Digest::of("key");
+        for (kind, number) in [("h/a", 7), ("h/ab", 8), ("other", 9)] {
+            store.append(kind, &key, number, &number).await.unwrap();
+        }
+        let of = async |kind: &str| {
+            let mut found = store.series(kind).await.unwrap();
+            found.sort();
+            found
+        };
+        let a = ("h/a".to_owned(), key, 7);
+        assert_eq!(of("h/a").await, std::slice::from_ref(&a));
+        assert_eq!(of("h").await, [a, ("h/ab".to_owned(), key, 8)]);
+        assert_eq!(of("none").await, []);
+        assert_eq!(store.entry("h/a", &key, 7).await.unwrap(), Some(7));
+        assert_eq!(store.entry::<u8>("h/a", &key, 8).await.unwrap(), None);
     }
 
     #[tokio::test]

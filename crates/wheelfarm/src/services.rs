@@ -78,6 +78,7 @@ pub(crate) async fn context(
         limits: limits(timeout),
         freshness: Freshness {
             now,
+            began: std::time::Instant::now(),
             locks_not_before: if args.upgrade {
                 now
             } else {

@@ -51,12 +51,21 @@ pub struct Context {
 /// Times in seconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub struct Freshness {
-    /// Now: what new resolutions are filed under.
+    /// When the run began: what new resolutions are filed under.
     pub now: u64,
+    /// The same moment, to measure from.
+    pub began: Instant,
     /// Locks of requirements made before are resolved anew.
     pub locks_not_before: u64,
     /// Locks of build requirements made before are resolved anew; these are part of keys, so a rebuild follows.
     pub build_requires_not_before: u64,
+}
+
+impl Freshness {
+    /// The time now: that of the beginning, and what has passed since.
+    pub(crate) fn at_this_moment(&self) -> u64 {
+        self.now + self.began.elapsed().as_secs()
+    }
 }
 
 /// Locks by digest: who wants to make the same thing waits, and finds it made.

@@ -1,7 +1,7 @@
 //! The raw wheel: what the build back end makes, before audit and repair.
 
 use wheelfarm_resolve::LockedFile;
-use wheelfarm_types::{Requirement, SdistFilename};
+use wheelfarm_types::{Digest, Requirement, SdistFilename};
 
 use super::context::Context;
 use super::ingredients::{action, environment_variables, raw_inputs};
@@ -11,8 +11,9 @@ use crate::action::Exit;
 use crate::environment::EnvironmentRecord;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
+use crate::history;
 use crate::recipes::Recipe;
-use crate::records::{FailureRecord, RawRecord, kind};
+use crate::records::{BuildOutcome, FailureRecord, HistoryRecord, RawInputs, RawRecord, kind};
 
 /// How often a build is begun at most: as planned; with a newer environment; with what the back end asks for.
 const ROUNDS: usize = 4;
@@ -89,7 +90,16 @@ pub(super) async fn raw_wheel(
             continue;
         }
         let log = context.store.put(result.log.clone()).await?;
-        match wheel_of(job, &result) {
+        let made = wheel_of(job, &result);
+        let outcome = match &made {
+            Ok(_) => BuildOutcome::Built,
+            Err(reason) => BuildOutcome::Failed {
+                reason: reason.clone(),
+            },
+        };
+        let ended = ended(context, job, &inputs, outcome, log, seconds);
+        history::append(&context.store, &ended).await?;
+        match made {
             Ok((filename, bytes)) => {
                 let record = RawRecord {
                     inputs,
@@ -122,6 +132,27 @@ pub(super) async fn raw_wheel(
         JobErrorKind::Package,
         format!("{id}: its build back end asks for other build requirements each time"),
     ))
+}
+
+/// What the history keeps of a build.
+fn ended(
+    context: &Context,
+    job: &Job,
+    inputs: &RawInputs,
+    outcome: BuildOutcome,
+    log: Digest,
+    seconds: f64,
+) -> HistoryRecord {
+    HistoryRecord {
+        project: inputs.project.clone(),
+        version: inputs.version.clone(),
+        cell: job.cell.id(),
+        raw_key: crate::key::canonical_digest(inputs),
+        outcome,
+        log,
+        seconds,
+        finished: context.freshness.at_this_moment(),
+    }
 }
 
 fn asked_requirements(json: &[u8]) -> Result<Vec<Requirement>, JobError> {
