@@ -57,8 +57,13 @@ pub enum MatrixError {
 impl Cell {
     /// `cp311-manylinux_2_36_x86_64`: names the cell in logs, selectors and files.
     pub fn id(&self) -> String {
-        format!("{}-{}", self.python.abi_tag(), self.target)
+        cell_id(self.python, self.target)
     }
+}
+
+/// [`Cell::id`] of a cell for `python` and `target`.
+pub fn cell_id(python: PythonVersion, target: Target) -> String {
+    format!("{}-{target}", python.abi_tag())
 }
 
 impl MatrixError {

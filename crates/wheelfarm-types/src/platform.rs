@@ -83,6 +83,11 @@ impl Arch {
             .unwrap_or("unknown")
     }
 
+    /// Every architecture.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ARCHES.iter().map(|(arch, _)| *arch)
+    }
+
     /// The architecture this program was compiled for, if wheels exist for it.
     pub fn host() -> Option<Self> {
         match std::env::consts::ARCH {

@@ -6,6 +6,7 @@ pub(crate) mod inspect;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use wheelfarm_types::ProjectName;
 
 /// Builds, repairs, proves and keeps binary wheels.
 #[derive(Debug, Parser)]
@@ -26,9 +27,18 @@ pub(crate) struct GlobalArgs {
     /// Directory for what can be made again [default: `wheelfarm` in the user's cache directory]
     #[arg(long, global = true, env = "WHEELFARM_CACHE", value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
-    /// Configuration file [default: wheelfarm.toml, if there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Configuration file [default: wheelfarm.toml, or pyproject.toml with [tool.wheelfarm], if there is one]
+    #[arg(long, global = true, env = "WHEELFARM_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Set any value of the configuration: `package.psycopg2.memory=2GiB`; `WHEELFARM_SET` has one a line
+    #[arg(
+        long,
+        global = true,
+        env = "WHEELFARM_SET",
+        value_name = "KEY=VALUE",
+        value_delimiter = '\n'
+    )]
+    pub(crate) set: Vec<String>,
     /// Form of the result on stdout
     #[arg(long, global = true, value_name = "FORM", default_value = "text")]
     pub(crate) format: Format,
@@ -71,6 +81,8 @@ pub(crate) enum Command {
     Lddtree(inspect::LddtreeArgs),
     /// Look after the store
     Store(StoreArgs),
+    /// Show the configuration that holds here, or what it may say
+    Config(ConfigArgs),
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +107,24 @@ pub(crate) enum ImagesCommand {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the values that hold, and the recipes of projects, built-in ones included
+    Show {
+        /// Projects whose recipes to print [default: those of the configuration]
+        #[arg(value_name = "PROJECT")]
+        projects: Vec<ProjectName>,
+    },
+    /// Print the JSON schema of wheelfarm.toml, for editors
+    Schema,
 }
 
 #[derive(Debug, Args)]

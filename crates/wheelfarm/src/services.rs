@@ -6,13 +6,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::Limits;
 use wheelfarm_build::pipeline::{Context, Flights, Freshness};
-use wheelfarm_build::recipes::Recipes;
 use wheelfarm_build::{Environments, Executor};
 use wheelfarm_executor::Docker;
 use wheelfarm_resolve::{Fetcher, IndexSettings, Resolver, Uv};
 
 use crate::cli::build::SelectionArgs;
-use crate::config::{Config, seconds};
+use crate::config::{Config, Seconds};
 use crate::environment::now;
 use crate::exit::Failure;
 use crate::progress::Progress;
@@ -20,6 +19,8 @@ use crate::settings::{Places, host_arch};
 
 /// A lock of requirements is taken from the store for so long, in seconds; `--upgrade` resolves at once.
 const LOCK_AGE: u64 = 24 * 3600;
+/// How long one build may take, in seconds, where nothing else is said.
+const TIMEOUT: u64 = 30 * 60;
 
 /// What a run is put together from.
 pub(crate) struct Parts<'a> {
@@ -30,12 +31,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) progress: &'a Progress,
 }
 
-/// The context of all jobs. `timeout` bounds one build, in seconds; without it the configuration does.
+/// The context of all jobs. `timeout` bounds one build; without it the configuration does.
 pub(crate) async fn context(
     parts: Parts<'_>,
     args: &SelectionArgs,
     config: &Config,
-    timeout: Option<u64>,
+    timeout: Option<Seconds>,
 ) -> Result<Context, Failure> {
     let Parts {
         places,
@@ -54,13 +55,9 @@ pub(crate) async fn context(
     .await
     .map_err(job_error)?;
     let fetcher = Fetcher::new(index.clone(), places.store.clone()).map_err(job_error)?;
-    let mut recipes = Recipes::builtin();
-    recipes.overlay(config.package.clone());
-    let timeout = match (timeout, &config.farm.timeout) {
-        (Some(seconds), _) => seconds,
-        (None, Some(text)) => seconds(text)?,
-        (None, None) => 1800,
-    };
+    let timeout = timeout
+        .or(config.farm.timeout)
+        .map_or(TIMEOUT, Seconds::number);
     let now = now();
     Ok(Context {
         store: places.store.clone(),
@@ -73,7 +70,7 @@ pub(crate) async fn context(
         fetcher,
         executor: Arc::clone(docker) as Arc<dyn Executor>,
         environments: Arc::clone(docker) as Arc<dyn Environments>,
-        recipes,
+        recipes: config.recipes(),
         cache: places.cache.clone(),
         limits: limits(timeout),
         freshness: Freshness {

@@ -1,9 +1,12 @@
 //! The arguments of `build`, and those it shares with other commands about whole sets of packages.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
 use wheelfarm_types::{PythonVersion, Requirement, Target};
+
+use crate::config::Seconds;
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
@@ -13,14 +16,14 @@ pub(crate) struct BuildArgs {
     #[arg(short, long, value_name = "DIR", default_value = "wheelhouse")]
     pub(crate) out: PathBuf,
     /// How many jobs run at a time [default: one per processor core]
-    #[arg(short, long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
+    #[arg(short, long, env = "WHEELFARM_JOBS", value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Do not import the wheels on a bare runtime
     #[arg(long)]
     pub(crate) no_prove: bool,
-    /// Longest time of one build, in seconds [default: 1800]
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
+    /// Longest time of one build: `90s`, `30m`, `2h`, or seconds [default: 30m]
+    #[arg(long, env = "WHEELFARM_TIMEOUT", value_name = "TIME")]
+    pub(crate) timeout: Option<Seconds>,
 }
 
 /// What is wanted, for what, and from where.
@@ -36,16 +39,36 @@ pub(crate) struct SelectionArgs {
     #[arg(short, long = "constraints", value_name = "FILE")]
     pub(crate) constraint_files: Vec<PathBuf>,
     /// Pythons to build for, such as `3.11,3.13` [default: those of the image]
-    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "WHEELFARM_PYTHON",
+        value_name = "VERSION",
+        value_delimiter = ','
+    )]
     pub(crate) python: Vec<PythonVersion>,
     /// Targets to build for, such as `manylinux_2_28_x86_64` [default: what the image allows]
-    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "WHEELFARM_TARGET",
+        value_name = "TARGET",
+        value_delimiter = ','
+    )]
     pub(crate) target: Vec<Target>,
     /// Builder images to use, by the names of `wheelfarm images list` [default: the lowest that is here]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "WHEELFARM_IMAGE",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
     pub(crate) image: Vec<String>,
     /// Projects to build although the index has a wheel, or `all`
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "WHEELFARM_FROM_SOURCE",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
     pub(crate) from_source: Vec<String>,
     /// Leave out what the requirements themselves require
     #[arg(long)]

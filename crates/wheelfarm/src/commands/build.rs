@@ -1,5 +1,6 @@
 //! `wheelfarm build`.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub(crate) async fn run(
     args: Box<BuildArgs>,
     printer: Printer,
 ) -> Result<Exit, Failure> {
-    let config = Config::load(global.config.as_deref())?;
+    let config = Config::load(global)?;
     // What cannot be meant is said before anything is opened or started.
     selection::wanted(&args.selection, &config)?;
     check_writable(&args.out)?;
@@ -89,7 +90,10 @@ async fn build(
         cells,
         from_source: selection::from_source(wanted, &config.farm.from_source)?,
         no_dependencies: wanted.no_deps,
-        jobs: args.jobs.unwrap_or_else(services::cores),
+        jobs: args
+            .jobs
+            .or(config.farm.jobs)
+            .map_or_else(services::cores, NonZeroUsize::get),
         prove: !args.no_prove,
     };
     let report = wheelfarm_coordinator::run(&context, &request).await;

@@ -23,7 +23,7 @@ pub(crate) async fn run(
     args: ImagesArgs,
     printer: Printer,
 ) -> Result<Exit, Failure> {
-    let config = Config::load(global.config.as_deref())?;
+    let config = Config::load(global)?;
     let places = Places::open(global, &config).await?;
     let (_, network) = index_settings::read();
     let docker = engine(&places, network).await?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 mod build_report;
+pub(crate) mod config;
 mod graft_cache;
 pub(crate) mod images;
 pub(crate) mod lddtree;

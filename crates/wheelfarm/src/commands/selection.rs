@@ -36,7 +36,12 @@ pub(crate) fn wanted(
         requirements.extend(found.requirements);
         constraints.extend(found.constraints);
     }
-    for file in &args.constraint_files {
+    let constraint_files = if args.constraint_files.is_empty() {
+        &config.farm.constraints
+    } else {
+        &args.constraint_files
+    };
+    for file in constraint_files {
         let found = requirement_files::read(file)?;
         constraints.extend(found.requirements);
         constraints.extend(found.constraints);
@@ -89,7 +94,11 @@ pub(crate) async fn cells(
         }
     };
     let selection = Selection {
-        images: args.image.clone(),
+        images: if args.image.is_empty() {
+            config.farm.images.clone()
+        } else {
+            args.image.clone()
+        },
         pythons: or(&args.python, &config.farm.python),
         targets: if args.target.is_empty() {
             config.farm.targets.clone()

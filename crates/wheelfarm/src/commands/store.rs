@@ -15,7 +15,7 @@ pub(crate) async fn run(
     printer: Printer,
 ) -> Result<Exit, Failure> {
     let StoreCommand::Verify { repair } = args.command;
-    let config = Config::load(global.config.as_deref())?;
+    let config = Config::load(global)?;
     let places = Places::open(global, &config).await?;
     let report = places.store.verify(repair).await?;
     let problems = &report.problems;

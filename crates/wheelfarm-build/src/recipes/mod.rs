@@ -1,4 +1,15 @@
 //! Recipes: what a project needs to be built. Data, built in and the user's.
+//!
+//! Three layers, the later ones over the earlier: the recipes that are compiled in, the user's `[package.<name>]`, and
+//! the user's `[[overrides]]` that select the project and the cell.
+
+mod layer;
+mod selector;
+mod size;
+
+pub use layer::{Override, RecipeOverride};
+pub use selector::{Selector, SelectorError};
+pub use size::{SizeError, parse_size};
 
 use std::collections::BTreeMap;
 
@@ -10,11 +21,11 @@ use crate::matrix::Cell;
 
 /// The tables of all files: a project that stands in two of them is an error, which a test would find.
 const DATA: &str = concat!(
-    include_str!("recipes/databases.toml"),
-    include_str!("recipes/desktop.toml"),
-    include_str!("recipes/science.toml"),
-    include_str!("recipes/security.toml"),
-    include_str!("recipes/text.toml"),
+    include_str!("databases.toml"),
+    include_str!("desktop.toml"),
+    include_str!("science.toml"),
+    include_str!("security.toml"),
+    include_str!("text.toml"),
 );
 
 /// What one project needs; the keys of `[package.<name>]` in `wheelfarm.toml`.
@@ -38,6 +49,7 @@ pub struct Recipe {
     /// Processor cores of the build.
     pub cores: Option<f64>,
     /// Memory of the build in bytes.
+    #[serde(deserialize_with = "size::optional")]
     pub memory: Option<u64>,
 }
 
@@ -50,9 +62,12 @@ pub enum ConfigValue {
     Several(Vec<String>),
 }
 
-/// Recipes by project.
+/// Recipes by project, and what changes them for some cells.
 #[derive(Debug, Clone, Default)]
-pub struct Recipes(BTreeMap<ProjectName, Recipe>);
+pub struct Recipes {
+    projects: BTreeMap<ProjectName, Recipe>,
+    overrides: Vec<Override>,
+}
 
 impl Recipes {
     /// The recipes that are compiled in.
@@ -60,60 +75,41 @@ impl Recipes {
     /// # Panics
     /// Never: a test parses the data.
     pub fn builtin() -> Self {
-        Self(toml::from_str(DATA).expect("the data is checked by a test"))
+        Self {
+            projects: toml::from_str(DATA).expect("the data is checked by a test"),
+            overrides: Vec::new(),
+        }
     }
 
-    /// Lays the user's recipes over these: each key that is set there replaces the one here.
+    /// Lays the user's recipes over these: keys that are not written there stay as they are here.
     pub fn overlay(&mut self, user: BTreeMap<ProjectName, RecipeOverride>) {
         for (name, over) in user {
-            over.apply(self.0.entry(name).or_default());
+            over.apply(self.projects.entry(name).or_default());
         }
+    }
+
+    /// Lays `overrides` over everything before, in their order.
+    pub fn override_selected(&mut self, overrides: Vec<Override>) {
+        self.overrides.extend(overrides);
     }
 
     /// The recipe for `project` in `cell`; an empty one if there is none.
-    pub fn get(&self, project: &ProjectName, _cell: &Cell) -> Recipe {
-        self.of(project)
-    }
-
-    fn of(&self, project: &ProjectName) -> Recipe {
-        self.0.get(project).cloned().unwrap_or_default()
-    }
-}
-
-/// A user's recipe: like [`Recipe`], where a key that is not written leaves the built-in one.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[allow(missing_docs, reason = "see Recipe")]
-pub struct RecipeOverride {
-    pub system: Option<BTreeMap<PackageManager, Vec<String>>>,
-    pub env: Option<BTreeMap<String, String>>,
-    pub config_settings: Option<BTreeMap<String, ConfigValue>>,
-    pub build_requires: Option<Vec<Requirement>>,
-    pub exclude: Option<Vec<String>>,
-    pub include: Option<Vec<String>>,
-    pub test: Option<String>,
-    pub cores: Option<f64>,
-    pub memory: Option<u64>,
-}
-
-impl RecipeOverride {
-    fn apply(self, recipe: &mut Recipe) {
-        fn set<T>(place: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *place = value;
+    pub fn get(&self, project: &ProjectName, cell: &Cell) -> Recipe {
+        let mut recipe = self.of(project);
+        if !self.overrides.is_empty() {
+            let cell = cell.id();
+            for over in &self.overrides {
+                if over.select.matches(project, &cell) {
+                    over.recipe.clone().apply(&mut recipe);
+                }
             }
         }
-        if let Some(system) = self.system {
-            recipe.system.extend(system);
-        }
-        set(&mut recipe.env, self.env);
-        set(&mut recipe.config_settings, self.config_settings);
-        set(&mut recipe.build_requires, self.build_requires);
-        set(&mut recipe.exclude, self.exclude);
-        set(&mut recipe.include, self.include);
-        recipe.test = self.test.or(recipe.test.take());
-        recipe.cores = self.cores.or(recipe.cores);
-        recipe.memory = self.memory.or(recipe.memory);
+        recipe
+    }
+
+    /// The recipe for `project`, where no override selects it.
+    pub fn of(&self, project: &ProjectName) -> Recipe {
+        self.projects.get(project).cloned().unwrap_or_default()
     }
 }
 
@@ -161,5 +157,49 @@ mod tests {
         let recipe = recipes.of(&"pyyaml".parse().unwrap());
         assert_eq!(recipe.include, ["libyaml-0.so.2"]);
         assert!(toml::from_str::<RecipeOverride>("sytem.apt = []").is_err());
+    }
+
+    #[test]
+    fn overrides_select_by_project_and_cell_and_the_last_wins() {
+        let mut recipes = Recipes::default();
+        recipes.overlay(
+            toml::from_str("[x]\nenv = { A = \"1\", B = \"1\" }\nexclude = [\"a\", \"b\"]")
+                .unwrap(),
+        );
+        let overrides: BTreeMap<String, Vec<Override>> = toml::from_str(
+            r#"
+            [[overrides]]
+            select = "x / cp311-*"
+            env = { B = "2" }
+            exclude = ["c"]
+            memory = "2GiB"
+            [[overrides]]
+            select = "*-manylinux*"
+            env = { B = "3" }
+            "#,
+        )
+        .unwrap();
+        recipes.override_selected(overrides.into_values().next().unwrap());
+        let (x, y) = ("x".parse().unwrap(), "y".parse().unwrap());
+        let recipe = recipes.get(&x, &cell("3.11"));
+        assert_eq!(recipe.env.get("A").unwrap(), "1");
+        assert_eq!(recipe.env.get("B").unwrap(), "3");
+        assert_eq!(recipe.exclude, ["c"]);
+        assert_eq!(recipe.memory, Some(2 << 30));
+        let recipe = recipes.get(&x, &cell("3.13"));
+        assert_eq!(recipe.exclude, ["a", "b"]);
+        assert_eq!(recipe.memory, None);
+        assert_eq!(recipes.get(&y, &cell("3.11")).env.len(), 1);
+        assert_eq!(recipes.of(&y), Recipe::default());
+    }
+
+    fn cell(python: &str) -> Cell {
+        let catalogue = crate::catalogue::Catalogue::builtin(wheelfarm_types::Arch::X86_64);
+        let image = catalogue.get("debian-12").unwrap().clone();
+        Cell {
+            target: image.target,
+            image,
+            python: python.parse().unwrap(),
+        }
     }
 }

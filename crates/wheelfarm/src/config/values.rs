@@ -1,0 +1,107 @@
+//! Values of the configuration that have a form of their own.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A time: `90s`, `30m`, `2h`, or a number of seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "Written", into = "String")]
+pub(crate) struct Seconds(u64);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a time such as `30m`, or a number of seconds")]
+enum Written {
+    Number(u64),
+    Text(String),
+}
+
+impl Seconds {
+    /// The number of seconds.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = || format!("`{text}` is no time: write `90s`, `30m` or `2h`");
+        if let Ok(seconds) = text.parse() {
+            return Ok(Self(seconds));
+        }
+        let (number, unit) = text
+            .split_at_checked(text.len().saturating_sub(1))
+            .ok_or_else(error)?;
+        let factor = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return Err(error()),
+        };
+        let number: u64 = number.parse().map_err(|_| error())?;
+        number.checked_mul(factor).map(Self).ok_or_else(error)
+    }
+}
+
+impl TryFrom<Written> for Seconds {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Number(seconds) => Ok(Self(seconds)),
+            Written::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl From<Seconds> for String {
+    fn from(seconds: Seconds) -> Self {
+        format!("{}s", seconds.0)
+    }
+}
+
+/// What runs the builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+pub(crate) enum ExecutorChoice {
+    /// What there is.
+    #[default]
+    Auto,
+    /// The Docker Engine that `DOCKER_HOST` names.
+    Docker,
+}
+
+impl TryFrom<String> for ExecutorChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "docker" => Ok(Self::Docker),
+            "sandbox" | "reapi" => Err(format!(
+                "the executor `{text}` is not in this version: `auto` and `docker` are"
+            )),
+            _ => Err(format!(
+                "there is no executor called `{text}`: `auto` or `docker`"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        let number = |text: &str| text.parse().map(Seconds::number);
+        assert_eq!(number("90s"), Ok(90));
+        assert_eq!(number("90"), Ok(90));
+        assert_eq!(number("30m"), Ok(1800));
+        for bad in ["", "m", "5d", "-1s", "5é", "99999999999999999h"] {
+            assert!(number(bad).is_err(), "{bad}");
+        }
+    }
+}
