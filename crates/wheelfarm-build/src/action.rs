@@ -17,6 +17,8 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_types::Digest;
 
+use crate::pipeline::Capacity;
+
 /// Where an action finds its inputs: read-only.
 pub const INPUT_DIR: &str = "/in";
 /// Where an action finds its tools: `/tools/<name>/<name>`, read-only.
@@ -100,6 +102,9 @@ pub trait Executor: Send + Sync {
         log: LogSink,
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>>;
+
+    /// What there is to run actions on: of the engine, which may be another machine than this one. One slot per core.
+    fn capacity(&self) -> BoxFuture<'_, Result<Capacity, ExecutorError>>;
 
     /// How many containers (or whatever holds an action) were started so far, for the summary.
     fn started(&self) -> u64;

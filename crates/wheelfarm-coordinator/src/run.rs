@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::Semaphore;
 use wheelfarm_build::matrix::Cell;
 use wheelfarm_build::pipeline::{self, Artifact, Context, Job, ProveRequest};
 use wheelfarm_build::records::Proof;
@@ -25,8 +24,6 @@ pub struct BuildRequest {
     pub from_source: FromSource,
     /// Leave out what the requirements themselves require.
     pub no_dependencies: bool,
-    /// How many jobs run at a time.
-    pub jobs: usize,
     /// Import every wheel that was built on a bare runtime.
     pub prove: bool,
 }
@@ -82,7 +79,6 @@ pub struct Failure {
 ///
 /// Failures are in the report. Cancellation is a failure of what was not finished.
 pub async fn run(context: &Context, request: &BuildRequest) -> Report {
-    let slots = Semaphore::new(request.jobs.max(1));
     let mut all = Report::default();
     let unavailable = prepare_images(context, &request.cells, &mut all).await;
     let cells = request
@@ -91,9 +87,7 @@ pub async fn run(context: &Context, request: &BuildRequest) -> Report {
         .filter(|cell| !unavailable.contains(&cell.image.name));
     let mut reports: Vec<_> = cells
         .enumerate()
-        .map(|(index, cell)| {
-            run_cell(context, request, cell, &slots).map(move |report| (index, report))
-        })
+        .map(|(index, cell)| run_cell(context, request, cell).map(move |report| (index, report)))
         .collect::<FuturesUnordered<_>>()
         .collect()
         .await;
@@ -124,12 +118,7 @@ async fn prepare_images(
     unavailable
 }
 
-async fn run_cell(
-    context: &Context,
-    request: &BuildRequest,
-    cell: &Cell,
-    slots: &Semaphore,
-) -> Report {
+async fn run_cell(context: &Context, request: &BuildRequest, cell: &Cell) -> Report {
     let mut report = Report::default();
     let jobs = match resolve(context, request, cell).await {
         Ok(jobs) => jobs,
@@ -143,10 +132,7 @@ async fn run_cell(
             return report;
         }
     };
-    let mut running: FuturesUnordered<_> = jobs
-        .iter()
-        .map(|job| run_job(context, job, slots))
-        .collect();
+    let mut running: FuturesUnordered<_> = jobs.iter().map(|job| run_job(context, job)).collect();
     let mut artifacts = Vec::new();
     while let Some((job, result)) = running.next().await {
         match result {
@@ -218,20 +204,9 @@ async fn resolve(
     Ok(lock.packages.into_iter().map(job).collect())
 }
 
-async fn run_job(
-    context: &Context,
-    job: &Job,
-    slots: &Semaphore,
-) -> (String, Result<Artifact, JobError>) {
+async fn run_job(context: &Context, job: &Job) -> (String, Result<Artifact, JobError>) {
     let id = job.id();
     let result = async {
-        // Downloads wait for nobody: only what takes cores is counted.
-        let _slot = if job.is_built() {
-            let slot = slots.acquire().await;
-            Some(slot.map_err(|_| JobError::new(JobErrorKind::Cancelled, "cancelled"))?)
-        } else {
-            None
-        };
         if context.cancel.is_cancelled() {
             return Err(JobError::new(
                 JobErrorKind::Cancelled,

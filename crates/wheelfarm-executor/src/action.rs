@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{
     Action, ActionResult, Executor, ExecutorError, ExecutorErrorKind, Exit, INPUT_DIR, LogSink,
 };
+use wheelfarm_build::pipeline::Capacity;
 
 use crate::container::body;
 use crate::docker::{Docker, Shared};
@@ -41,6 +42,10 @@ impl Executor for Docker {
         .boxed()
     }
 
+    fn capacity(&self) -> BoxFuture<'_, Result<Capacity, ExecutorError>> {
+        async move { self.shared.capacity().await }.boxed()
+    }
+
     fn started(&self) -> u64 {
         Docker::started(self)
     }
@@ -56,12 +61,12 @@ async fn run(
     let mut mounts = tools::mounts(scope, action, cancel).await?;
     let inputs = input_volume(scope, action, more, cancel).await?;
     mounts.push(volume_mount(&inputs, INPUT_DIR, true));
-    let cores = scope.shared.cores().await?;
+    let capacity = scope.shared.capacity().await?;
     if cancel.is_cancelled() {
         return Err(cancelled(&action.name));
     }
     let container = scope
-        .container(body(action, network, mounts, cores))
+        .container(body(action, network, mounts, capacity))
         .await?;
     let mut streams = Streams {
         stdout: Stdout::new(action.limits.output),

@@ -6,6 +6,7 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, ResourcesUlimits,
 };
 use wheelfarm_build::action::{Action, Limits, OUTPUT_DIR, WORK_DIR};
+use wheelfarm_build::pipeline::Capacity;
 
 /// The user and group of every build: nobody's in any image.
 const USER: u32 = 65532;
@@ -29,12 +30,12 @@ done
 echo "wheelfarm $code $packed $killed" >&3
 "#;
 
-/// The request that creates the container of `action`; `cores` is what the engine has.
+/// The request that creates the container of `action`; `capacity` is what the engine has.
 pub(crate) fn body(
     action: &Action,
     network: BTreeMap<String, String>,
     mounts: Vec<Mount>,
-    cores: f64,
+    capacity: Capacity,
 ) -> ContainerCreateBody {
     let mut environment = BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]);
     environment.extend(network);
@@ -56,7 +57,7 @@ pub(crate) fn body(
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
             mounts: Some(mounts),
-            ..confinement(action, cores)
+            ..confinement(action, capacity)
         }),
         ..ContainerCreateBody::default()
     }
@@ -70,9 +71,9 @@ pub(crate) fn list(environment: &BTreeMap<String, String>) -> Vec<String> {
         .collect()
 }
 
-fn confinement(action: &Action, cores: f64) -> HostConfig {
+fn confinement(action: &Action, capacity: Capacity) -> HostConfig {
     let limits = &action.limits;
-    let memory = i64::try_from(limits.memory).unwrap_or(i64::MAX);
+    let memory = i64::try_from(limits.memory.min(capacity.memory)).unwrap_or(i64::MAX);
     HostConfig {
         network_mode: (!action.network).then(|| "none".to_owned()),
         readonly_rootfs: Some(true),
@@ -83,7 +84,7 @@ fn confinement(action: &Action, cores: f64) -> HostConfig {
         memory: Some(memory),
         // The same: no swap.
         memory_swap: Some(memory),
-        nano_cpus: Some(nano(limits.cores.min(cores))),
+        nano_cpus: Some(nano(limits.cores.min(f64::from(capacity.cores)))),
         // Core dumps of a crashed compiler are of no use to anybody.
         ulimits: Some(vec![ResourcesUlimits {
             name: Some("core".to_owned()),
@@ -127,6 +128,12 @@ mod tests {
 
     use super::*;
 
+    const CAPACITY: Capacity = Capacity {
+        slots: 2,
+        cores: 2,
+        memory: 1 << 29,
+    };
+
     fn action() -> Action {
         Action {
             name: "test".to_owned(),
@@ -152,7 +159,7 @@ mod tests {
     fn the_network_is_there_only_on_request() {
         let mut action = action();
         let mode = |action: &Action| {
-            let body = body(action, BTreeMap::new(), Vec::new(), 2.0);
+            let body = body(action, BTreeMap::new(), Vec::new(), CAPACITY);
             body.host_config.unwrap().network_mode
         };
         assert_eq!(mode(&action).as_deref(), Some("none"));
@@ -161,9 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn no_more_cores_are_asked_for_than_there_are() {
-        let body = body(&action(), BTreeMap::new(), Vec::new(), 1.5);
-        assert_eq!(body.host_config.unwrap().nano_cpus, Some(1_500_000_000));
+    fn no_more_is_asked_for_than_there_is() {
+        let body = body(&action(), BTreeMap::new(), Vec::new(), CAPACITY);
+        let host = body.host_config.unwrap();
+        assert_eq!(host.nano_cpus, Some(2_000_000_000));
+        assert_eq!(host.memory, Some(1 << 29));
     }
 
     #[test]
@@ -174,7 +183,7 @@ mod tests {
         action
             .environment
             .insert("HOME".to_owned(), "/h".to_owned());
-        let body = body(&action, network, Vec::new(), 2.0);
+        let body = body(&action, network, Vec::new(), CAPACITY);
         assert_eq!(body.env.unwrap(), ["A=1", "HOME=/h"]);
         let command = body.cmd.unwrap();
         assert_eq!(command[3..], ["/build/out", "make", "all"]);

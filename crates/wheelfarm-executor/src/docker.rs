@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
+use wheelfarm_build::pipeline::Capacity;
 use wheelfarm_store::Store;
 
 use crate::error::{Result, detail, engine, error, hinted, io, io_kind};
@@ -55,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Held while a tool is put into its volume, so that one process does it once.
     pub(crate) tools: Mutex<()>,
-    cores: OnceCell<f64>,
+    capacity: OnceCell<Capacity>,
     started: AtomicU64,
     named: AtomicU64,
 }
@@ -83,7 +84,7 @@ impl Docker {
                 lock,
                 tasks: TaskTracker::new(),
                 tools: Mutex::default(),
-                cores: OnceCell::new(),
+                capacity: OnceCell::new(),
                 started: AtomicU64::new(0),
                 named: AtomicU64::new(0),
             }),
@@ -138,18 +139,24 @@ impl Shared {
         self.started.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many processor cores the engine has.
-    pub(crate) async fn cores(&self) -> Result<f64> {
-        let cores = self.cores.get_or_try_init(|| async {
+    /// How many processor cores and how much memory the engine has.
+    pub(crate) async fn capacity(&self) -> Result<Capacity> {
+        let capacity = self.capacity.get_or_try_init(|| async {
             let info = self
                 .client
                 .info()
                 .await
                 .map_err(engine("say how many processor cores it has"))?;
             let cores = info.ncpu.and_then(|cores| u32::try_from(cores).ok());
-            Ok::<_, ExecutorError>(f64::from(cores.unwrap_or(1)))
+            let cores = cores.unwrap_or(1).max(1);
+            let memory = info.mem_total.and_then(|memory| u64::try_from(memory).ok());
+            Ok::<_, ExecutorError>(Capacity {
+                slots: cores,
+                cores,
+                memory: memory.unwrap_or(u64::MAX),
+            })
         });
-        cores.await.copied()
+        capacity.await.copied()
     }
 }
 

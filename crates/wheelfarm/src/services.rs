@@ -1,11 +1,12 @@
 //! The services of one run, put together once: for every command that resolves, plans or builds.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::Limits;
-use wheelfarm_build::pipeline::{Context, Flights, Freshness};
+use wheelfarm_build::pipeline::{Context, Flights, Freshness, Lanes};
 use wheelfarm_build::{Environments, Executor};
 use wheelfarm_executor::Docker;
 use wheelfarm_resolve::{Fetcher, IndexSettings, Resolver, Uv};
@@ -31,12 +32,14 @@ pub(crate) struct Parts<'a> {
     pub(crate) progress: &'a Progress,
 }
 
-/// The context of all jobs. `timeout` bounds one build; without it the configuration does.
+/// The context of all jobs. `timeout` bounds one build; without it the configuration does. `jobs` run at a time, or
+/// as many as the engine has cores.
 pub(crate) async fn context(
     parts: Parts<'_>,
     args: &SelectionArgs,
     config: &Config,
     timeout: Option<Seconds>,
+    jobs: Option<NonZeroUsize>,
 ) -> Result<Context, Failure> {
     let Parts {
         places,
@@ -87,18 +90,14 @@ pub(crate) async fn context(
         observer: progress.observer(),
         cancel: cancel.clone(),
         flights: Flights::default(),
+        lanes: Lanes::new(jobs),
     })
 }
 
-/// This machine's processor cores.
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 fn limits(timeout: u64) -> Limits {
-    let cores = u16::try_from(cores()).unwrap_or(u16::MAX);
     Limits {
-        cores: f64::from(cores),
+        // All that the engine has: a quota would leave cores idle. What a job fills is its slot's share.
+        cores: f64::INFINITY,
         memory: 4 << 30,
         pids: 4096,
         time: Duration::from_secs(timeout),

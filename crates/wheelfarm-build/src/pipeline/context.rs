@@ -1,20 +1,22 @@
 //! What every stage needs at hand.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::de::DeserializeOwned;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_resolve::{Fetcher, Resolver};
 use wheelfarm_store::Store;
 use wheelfarm_types::Digest;
 
+use super::slots::{Capacity, Claim, Slot, Slots};
 use crate::action::{Executor, Limits, LogSink};
 use crate::environment::Environments;
-use crate::error::JobError;
+use crate::error::{JobError, JobErrorKind};
 use crate::event::{Event, Observer, Stage, log_of};
 use crate::recipes::Recipes;
 
@@ -46,6 +48,36 @@ pub struct Context {
     pub cancel: CancellationToken,
     /// One lock per thing that must not be made twice at a time.
     pub flights: Flights,
+    /// How much is done at a time.
+    pub lanes: Lanes,
+}
+
+/// Bounds of what is done at a time: see [`Slots`] for work that costs. Fetching costs no cores, but connections
+/// and memory; resolving is short.
+#[derive(Debug)]
+pub struct Lanes {
+    /// What `-j` says; one per core of the engine where it says nothing.
+    jobs: Option<u32>,
+    slots: OnceCell<Slots>,
+    fetching: Semaphore,
+    resolving: Semaphore,
+}
+
+/// How many files are fetched at a time.
+const FETCHING: usize = 8;
+/// How many resolutions run at a time: each is a process that waits for the network as much as it works.
+const RESOLVING: usize = 4;
+
+impl Lanes {
+    /// For `jobs` jobs at a time.
+    pub fn new(jobs: Option<NonZeroUsize>) -> Self {
+        Self {
+            jobs: jobs.map(|jobs| u32::try_from(jobs.get()).unwrap_or(u32::MAX)),
+            slots: OnceCell::new(),
+            fetching: Semaphore::new(FETCHING),
+            resolving: Semaphore::new(RESOLVING),
+        }
+    }
 }
 
 /// Times in seconds since 1970.
@@ -87,6 +119,38 @@ impl Flights {
 }
 
 impl Context {
+    /// Waits for a slot; fails when the run is cancelled. Taken after all other waits: see [`Slots`]. The engine is
+    /// asked for its size by the first call, so that a run that finds everything done never asks.
+    pub async fn slot(&self, claim: Claim) -> Result<Slot, JobError> {
+        let slots = self.lanes.slots.get_or_try_init(|| async {
+            let capacity = self.executor.capacity().await?;
+            let slots = self.lanes.jobs.unwrap_or(capacity.cores);
+            Ok::<_, JobError>(Slots::new(Capacity { slots, ..capacity }))
+        });
+        let slots = slots.await?;
+        self.unless_cancelled(slots.take(claim)).await
+    }
+
+    /// Waits until a file may be fetched.
+    pub(crate) async fn fetching(&self) -> Result<SemaphorePermit<'_>, JobError> {
+        self.permit(&self.lanes.fetching).await
+    }
+
+    /// Waits until requirements may be resolved.
+    pub(crate) async fn resolving(&self) -> Result<SemaphorePermit<'_>, JobError> {
+        self.permit(&self.lanes.resolving).await
+    }
+
+    async fn permit<'a>(&'a self, lane: &'a Semaphore) -> Result<SemaphorePermit<'a>, JobError> {
+        let permit = self.unless_cancelled(lane.acquire()).await?;
+        permit.map_err(|_| cancelled())
+    }
+
+    async fn unless_cancelled<T>(&self, wait: impl Future<Output = T>) -> Result<T, JobError> {
+        let waited = self.cancel.run_until_cancelled(wait).await;
+        waited.ok_or_else(cancelled)
+    }
+
     /// Sends an event.
     pub(crate) fn emit(&self, event: Event) {
         (self.observer)(event);
@@ -142,10 +206,11 @@ pub(crate) async fn run_cpu<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(JobError::new(
-                crate::error::JobErrorKind::Cancelled,
-                "cancelled",
-            )),
+            Err(_) => Err(cancelled()),
         },
     }
+}
+
+fn cancelled() -> JobError {
+    JobError::new(JobErrorKind::Cancelled, "cancelled")
 }

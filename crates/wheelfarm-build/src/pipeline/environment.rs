@@ -3,6 +3,7 @@
 use wheelfarm_types::Digest;
 
 use super::context::Context;
+use super::slots::Claim;
 use crate::environment::{EnvironmentRecipe, EnvironmentRecord, manifest_digest};
 use crate::error::JobError;
 use crate::event::Stage;
@@ -111,6 +112,7 @@ async fn make(
     recipe: &EnvironmentRecipe,
 ) -> Result<(String, EnvironmentRecord), JobError> {
     let log = context.log_of(job);
+    let slot = context.slot(Claim::default()).await?;
     let work = async {
         let facts = context
             .environments
@@ -127,6 +129,7 @@ async fn make(
         Ok((made, recipe))
     };
     let ((made, recipe), _) = context.staged(job, Stage::Environment, work).await?;
+    drop(slot);
     let before = latest(context, &recipe).await?;
     if let Some(record) = before.clone()
         && record.manifest_digest() == manifest_digest(&made.manifest)

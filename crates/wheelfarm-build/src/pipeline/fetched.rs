@@ -16,7 +16,10 @@ pub(super) async fn fetch(
     let digest = if context.store.contains(&wheel.sha256).await? {
         wheel.sha256
     } else {
-        let fetch = async { Ok(context.fetcher.fetch(wheel).await?) };
+        let fetch = async {
+            let _lane = context.fetching().await?;
+            Ok(context.fetcher.fetch(wheel).await?)
+        };
         context.staged(&job.id(), Stage::Fetch, fetch).await?.0
     };
     Ok(Artifact {

@@ -15,6 +15,16 @@ use crate::error::JobError;
 use crate::recipes::Recipe;
 use crate::records::{BUILD_SCHEMA, PinnedFile, RawInputs};
 
+/// Variables by which build tools are told how many processes to run at a time: those of `CMake`, torch, Cargo
+/// and numpy's distutils. Nothing makes setuptools itself build extension modules in parallel: its `build_ext` has races
+/// (pypa/setuptools#3119).
+const PARALLEL: [&str; 4] = [
+    "CMAKE_BUILD_PARALLEL_LEVEL",
+    "MAX_JOBS",
+    "CARGO_BUILD_JOBS",
+    "NPY_NUM_BUILD_JOBS",
+];
+
 const BUILD_SH: &str = include_str!("../scripts/build.sh");
 const BUILD_PY: &str = include_str!("../scripts/build.py");
 
@@ -79,7 +89,17 @@ fn pinned<N: std::fmt::Display>(file: &LockedFile<N>) -> PinnedFile {
     }
 }
 
-/// The build as an executor gets it.
+/// What tells build tools to run `share` processes at a time. Not part of any key: how many cores there are must not
+/// change what is built.
+fn parallelism(share: u32) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<_, _> = PARALLEL
+        .map(|name| (name.to_owned(), share.to_string()))
+        .into();
+    variables.insert("MAKEFLAGS".to_owned(), format!("-j{share}"));
+    variables
+}
+
+/// The build as an executor gets it; it may run `share` processes at a time.
 #[allow(
     clippy::too_many_arguments,
     reason = "they are the action's ingredients, used once"
@@ -93,7 +113,10 @@ pub(super) async fn action(
     wheels: &[LockedFile<WheelFilename>],
     image: String,
     raw: &RawInputs,
+    share: u32,
 ) -> Result<Action, JobError> {
+    let mut environment = parallelism(share);
+    environment.extend(raw.env.clone());
     let mut requirements = String::new();
     let mut inputs = BTreeMap::new();
     for wheel in wheels {
@@ -131,10 +154,9 @@ pub(super) async fn action(
             interpreter.display().to_string(),
             format!("/in/{source}"),
         ],
-        environment: raw.env.clone(),
+        environment,
         network: false,
         limits: Limits {
-            cores: recipe.cores.unwrap_or(context.limits.cores),
             memory: recipe.memory.unwrap_or(context.limits.memory),
             ..context.limits.clone()
         },

@@ -14,11 +14,13 @@ mod raw;
 mod repair;
 mod requires;
 mod resolve;
+mod slots;
 
-pub use context::{Context, Flights, Freshness};
+pub use context::{Context, Flights, Freshness, Lanes};
 pub use environment::prepare_image;
 pub use prove::{ProveRequest, prove};
 pub use resolve::resolve;
+pub use slots::{Capacity, Claim, ORDINARY_MEMORY, Slot, Slots};
 
 use wheelfarm_resolve::{LockedFile, LockedPackage};
 use wheelfarm_types::{Digest, ProjectName, SdistFilename, Version, WheelFilename};

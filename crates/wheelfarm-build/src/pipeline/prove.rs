@@ -6,6 +6,7 @@ use serde_json::json;
 use wheelfarm_types::{Digest, ProjectName};
 
 use super::context::Context;
+use super::slots::Claim;
 use super::{Artifact, Origin};
 use crate::action::{Action, Exit};
 use crate::error::{JobError, JobErrorKind};
@@ -100,6 +101,7 @@ pub async fn prove(
         network: false,
         limits: context.limits.clone(),
     };
+    let slot = context.slot(Claim::default()).await?;
     let run = async {
         Ok(context
             .executor
@@ -107,6 +109,7 @@ pub async fn prove(
             .await?)
     };
     let (result, _) = context.staged(&id, Stage::Prove, run).await?;
+    drop(slot);
     let log = context.store.put(result.log.clone()).await?;
     let proofs: Option<BTreeMap<ProjectName, Proof>> = result
         .outputs

@@ -65,6 +65,7 @@ pub(super) async fn raw_wheel(
             return Ok((record, environment, false));
         }
         let fetch = async {
+            let _lane = context.fetching().await?;
             context.fetcher.fetch(sdist).await?;
             for wheel in &wheels {
                 context.fetcher.fetch(wheel).await?;
@@ -72,8 +73,10 @@ pub(super) async fn raw_wheel(
             Ok(())
         };
         context.staged(&id, Stage::Fetch, fetch).await?;
+        let slot = context.slot(recipe.claim()).await?;
+        let share = slot.share();
         let action = action(
-            context, job, sdist, recipe, &system, &wheels, image_id, &inputs,
+            context, job, sdist, recipe, &system, &wheels, image_id, &inputs, share,
         )
         .await?;
         let run = async {
@@ -83,6 +86,7 @@ pub(super) async fn raw_wheel(
                 .await?)
         };
         let (result, seconds) = context.staged(&id, Stage::Build, run).await?;
+        drop(slot);
         if result.exit == Exit::Code(0)
             && let Some(asked) = result.outputs.get("requires.json")
         {

@@ -11,6 +11,7 @@ use wheelfarm_wheel::{Scheme, Wheel, WheelError, WheelWriter};
 
 use super::Job;
 use super::context::{Context, run_cpu};
+use super::slots::Claim;
 use crate::environment::EnvironmentRecord;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
@@ -60,14 +61,16 @@ pub(super) async fn repaired_wheel(
     {
         return Ok((record, false));
     }
+    let root = library_root(context, environment.root).await?;
+    let slot = context.slot(Claim::default()).await?;
     let work = async {
         let bytes = context.store.get(&raw.wheel).await?;
-        let root = library_root(context, environment.root).await?;
         let (filename, inputs) = (raw.filename.clone(), inputs.clone());
         let grafts = StoredGrafts::of(&context.store);
         run_cpu(move || repair(bytes, filename, &root, &inputs, key, &grafts)).await
     };
     let (repaired, seconds) = context.staged(&job.id(), Stage::Repair, work).await?;
+    drop(slot);
     let record = WheelRecord {
         inputs,
         filename: repaired.filename,
@@ -92,6 +95,7 @@ async fn library_root(context: &Context, root: Digest) -> Result<PathBuf, JobErr
     if directory.is_dir() {
         return Ok(directory);
     }
+    let _slot = context.slot(Claim::default()).await?;
     let tar = context.store.get(&root).await?;
     let target = directory.clone();
     run_cpu(move || {

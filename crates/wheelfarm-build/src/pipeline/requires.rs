@@ -27,6 +27,7 @@ pub(super) async fn build_system_of(
         return Ok(record.build_system);
     }
     let fetch = async {
+        let _lane = context.fetching().await?;
         let digest = context.fetcher.fetch(sdist).await?;
         Ok(context.store.get(&digest).await?)
     };
@@ -99,6 +100,7 @@ pub(super) async fn lock(
         no_dependencies: false,
     };
     let freshness = context.freshness;
+    let lane = context.resolving().await?;
     let lock = context
         .resolver
         .compile(
@@ -108,6 +110,7 @@ pub(super) async fn lock(
             freshness.now,
         )
         .await?;
+    drop(lane);
     let mut wheels = Vec::new();
     for package in lock.packages {
         let Some(wheel) = package.best_wheel(job.cell.python, job.cell.image.target) else {

@@ -1,6 +1,7 @@
 //! A user's recipe: what it changes of the one below.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -22,7 +23,7 @@ pub struct RecipeOverride {
     pub exclude: Option<Vec<String>>,
     pub include: Option<Vec<String>>,
     pub test: Option<String>,
-    pub cores: Option<f64>,
+    pub cores: Option<NonZeroU32>,
     #[serde(default, deserialize_with = "size::optional")]
     pub memory: Option<u64>,
 }

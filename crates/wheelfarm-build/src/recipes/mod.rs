@@ -12,12 +12,14 @@ pub use selector::{Selector, SelectorError};
 pub use size::{SizeError, parse_size};
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 use wheelfarm_types::{ProjectName, Requirement};
 
 use crate::environment::PackageManager;
 use crate::matrix::Cell;
+use crate::pipeline::Claim;
 
 /// The tables of all files: a project that stands in two of them is an error, which a test would find.
 const DATA: &str = concat!(
@@ -46,9 +48,9 @@ pub struct Recipe {
     pub include: Vec<String>,
     /// A command that proves the wheel in a bare runtime.
     pub test: Option<String>,
-    /// Processor cores of the build.
-    pub cores: Option<f64>,
-    /// Memory of the build in bytes.
+    /// Processor cores that the build fills: so many slots it takes.
+    pub cores: Option<NonZeroU32>,
+    /// Memory of the build in bytes: what is kept free for it, and its limit.
     #[serde(deserialize_with = "size::optional")]
     pub memory: Option<u64>,
 }
@@ -114,6 +116,14 @@ impl Recipes {
 }
 
 impl Recipe {
+    /// What a build takes of the machine.
+    pub fn claim(&self) -> Claim {
+        Claim {
+            cores: self.cores.map(NonZeroU32::get),
+            memory: self.memory,
+        }
+    }
+
     /// System packages for `manager`, sorted, without duplicates.
     pub fn packages(&self, manager: PackageManager) -> Vec<String> {
         let mut packages = self.system.get(&manager).cloned().unwrap_or_default();

@@ -15,7 +15,7 @@ pub(crate) struct BuildArgs {
     /// Directory for the wheels and their locks
     #[arg(short, long, value_name = "DIR", default_value = "wheelhouse")]
     pub(crate) out: PathBuf,
-    /// How many jobs run at a time [default: one per processor core]
+    /// How many jobs run at a time, if memory allows [default: one per processor core of the engine]
     #[arg(short, long, env = "WHEELFARM_JOBS", value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Do not import the wheels on a bare runtime

@@ -1,6 +1,5 @@
 //! `wheelfarm build`.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -83,17 +82,20 @@ async fn build(
         cancel,
         progress,
     };
-    let context = services::context(parts, wanted, config, args.timeout).await?;
+    let context = services::context(
+        parts,
+        wanted,
+        config,
+        args.timeout,
+        args.jobs.or(config.farm.jobs),
+    )
+    .await?;
     let request = BuildRequest {
         requirements,
         constraints,
         cells,
         from_source: selection::from_source(wanted, &config.farm.from_source)?,
         no_dependencies: wanted.no_deps,
-        jobs: args
-            .jobs
-            .or(config.farm.jobs)
-            .map_or_else(services::cores, NonZeroUsize::get),
         prove: !args.no_prove,
     };
     let report = wheelfarm_coordinator::run(&context, &request).await;

@@ -80,6 +80,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     fn global(config: Option<PathBuf>, set: &[&str]) -> GlobalArgs {
@@ -131,7 +133,10 @@ mod tests {
         );
         assert_eq!(config.farm.timeout.map(Seconds::number), Some(1800));
         let recipe = &config.package[&"psycopg2".parse().unwrap()];
-        assert_eq!((recipe.memory, recipe.cores), (Some(2 << 30), Some(2.0)));
+        assert_eq!(
+            (recipe.memory, recipe.cores),
+            (Some(2 << 30), NonZeroU32::new(2))
+        );
         assert_eq!(config.overrides.len(), 1);
     }
 
@@ -161,7 +166,10 @@ mod tests {
         ];
         let (config, _) = load("wheelfarm.toml", TEXT, &set).unwrap();
         let recipe = &config.package[&"psycopg2".parse().unwrap()];
-        assert_eq!((recipe.memory, recipe.cores), (Some(1 << 30), Some(2.0)));
+        assert_eq!(
+            (recipe.memory, recipe.cores),
+            (Some(1 << 30), NonZeroU32::new(2))
+        );
         assert_eq!(recipe.env.as_ref().unwrap()["CFLAGS"], "-O0 -g");
         assert_eq!(config.farm.jobs.map(NonZeroUsize::get), Some(2));
         assert!(config.package.contains_key(&"lxml".parse().unwrap()));
