@@ -5,6 +5,7 @@
 use wheelfarm_tests::anyhow::{Result, bail};
 
 mod edit;
+mod farm;
 mod repair;
 mod verdicts;
 mod wheels;
@@ -15,11 +16,21 @@ struct Bench {
     run: fn(&[String]) -> Result<()>,
 }
 
-const BENCHES: [Bench; 3] = [
+const BENCHES: [Bench; 5] = [
     Bench {
         name: "edit",
         help: "edit thousands of real ELF objects, beside patchelf",
         run: edit::run,
+    },
+    Bench {
+        name: "farm",
+        help: "build packages that need system libraries, beside `pip wheel`: cold, one changed, nothing changed",
+        run: farm::run,
+    },
+    Bench {
+        name: "packages",
+        help: "build the same packages in two cells, for the table of docs/packages.md",
+        run: farm::packages,
     },
     Bench {
         name: "verdicts",
