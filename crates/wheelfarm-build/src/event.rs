@@ -2,11 +2,21 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::action::LogSink;
 
 /// Something that happened. `job` is `<project> <version> <cell>`, or a cell where no package is concerned.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// As JSON: a member `event` with the name in lower case, and what it holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// A job is known: it will begin some time, and end.
+    Planned {
+        /// Which job.
+        job: String,
+    },
     /// A job enters a stage.
     Stage {
         /// Which job.
@@ -27,7 +37,8 @@ pub enum Event {
         job: String,
         /// What it did.
         stage: Stage,
-        /// How long.
+        /// How long; in JSON `took`.
+        #[serde(rename = "took")]
         seconds: f64,
     },
     /// A job has ended.
@@ -42,7 +53,8 @@ pub enum Event {
 }
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words are the documentation's")]
 pub enum Stage {
     Resolve,

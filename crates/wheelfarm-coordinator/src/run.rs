@@ -132,6 +132,9 @@ async fn run_cell(context: &Context, request: &BuildRequest, cell: &Cell) -> Rep
             return report;
         }
     };
+    for job in &jobs {
+        (context.observer)(Event::Planned { job: job.id() });
+    }
     let mut running: FuturesUnordered<_> = jobs.iter().map(|job| run_job(context, job)).collect();
     let mut artifacts = Vec::new();
     while let Some((job, result)) = running.next().await {

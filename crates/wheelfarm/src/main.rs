@@ -12,6 +12,7 @@ mod printer;
 mod progress;
 mod services;
 mod settings;
+mod units;
 
 use std::process::ExitCode;
 

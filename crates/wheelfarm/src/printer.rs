@@ -22,6 +22,10 @@ impl Printer {
         self.quiet
     }
 
+    pub(crate) fn is_verbose(self) -> bool {
+        self.verbose
+    }
+
     #[allow(clippy::unused_self, reason = "all output goes through the printer")]
     /// A line of the result. A reader that has gone away is no error of ours.
     pub(crate) fn result(self, line: impl std::fmt::Display) {

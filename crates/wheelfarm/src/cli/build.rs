@@ -24,6 +24,12 @@ pub(crate) struct BuildArgs {
     /// Longest time of one build: `90s`, `30m`, `2h`, or seconds [default: 30m]
     #[arg(long, env = "WHEELFARM_TIMEOUT", value_name = "TIME")]
     pub(crate) timeout: Option<Seconds>,
+    /// Write the outcome of every package in JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Write what happens as JSON lines while it does, the report last; `-` is stdout, which then has nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
 }
 
 /// What is wanted, for what, and from where.

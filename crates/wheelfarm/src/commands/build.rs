@@ -9,15 +9,15 @@ use wheelfarm_coordinator::{BuildRequest, write_wheelhouse};
 use wheelfarm_executor::Docker;
 use wheelfarm_resolve::IndexSettings;
 
-use super::build_report::BuildReport;
+use super::build_report::{BuildReport, Delivery, Totals};
 use super::selection;
+use crate::cli::GlobalArgs;
 use crate::cli::build::BuildArgs;
-use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
-use crate::progress::Progress;
+use crate::progress::{EventStream, Progress};
 use crate::services::{self, Parts};
 use crate::settings::{Places, cancellation, engine};
 
@@ -33,7 +33,8 @@ pub(crate) async fn run(
     let places = Places::open(global, &config).await?;
     let (index, network) = index_settings::read();
     let cancel = cancellation();
-    let progress = Progress::new(printer);
+    let events = args.events.as_deref().map(EventStream::open).transpose()?;
+    let progress = Progress::with_events(printer, events);
     let docker = Arc::new(engine(&places, network).await?);
     let built = build(&args, &config, &places, index, &docker, &cancel, &progress).await;
     progress.finish();
@@ -44,22 +45,21 @@ pub(crate) async fn run(
     let locks = write_wheelhouse(&places.store, &report.wheels, &args.out)
         .await
         .map_err(|error| Failure::machine(error.to_string()))?;
-    let report = BuildReport {
-        store: places.store,
-        report,
-        locks,
-        out: args.out,
-        steps: progress.steps(),
+    let totals = Totals {
         containers: docker.started(),
         downloaded,
         seconds: progress.seconds(),
     };
-    match global.format {
-        Format::Json => printer.result(report.to_json()),
-        Format::Text => report.print(printer),
-    }
-    report.print_failures(printer);
-    report.print_summary(printer);
+    let report = BuildReport::new(report, &args.out, locks, progress.steps(), &totals);
+    let delivery = Delivery {
+        store: &places.store,
+        format: global.format,
+        stdout_taken: args.events.as_deref() == Some(Path::new("-")),
+        junit: args.junit.as_deref(),
+        printer,
+    };
+    delivery.send(&report).await?;
+    progress.report(&report.to_json());
     Ok(report.exit(cancel.is_cancelled()))
 }
 

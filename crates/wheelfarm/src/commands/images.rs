@@ -9,7 +9,6 @@ use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::{Event, Stage, log_of};
 use wheelfarm_executor::{Docker, ImageRole};
 
-use super::build_report::size;
 use crate::cli::{Format, GlobalArgs, ImagesArgs, ImagesCommand};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -17,6 +16,7 @@ use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::settings::{Places, cancellation, engine, host_arch};
+use crate::units::size;
 
 pub(crate) async fn run(
     global: &GlobalArgs,

@@ -15,5 +15,6 @@ mod selection;
 pub(crate) mod show;
 mod show_json;
 pub(crate) mod store;
+mod table;
 mod why;
 mod wording;

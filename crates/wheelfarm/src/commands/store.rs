@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::build_report::size;
 use crate::cli::{Format, GlobalArgs, StoreArgs, StoreCommand};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 use crate::settings::Places;
+use crate::units::size;
 
 pub(crate) async fn run(
     global: &GlobalArgs,

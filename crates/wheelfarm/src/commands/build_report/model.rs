@@ -1,0 +1,407 @@
+//! What came of a build, as values; its serialized form is that of `--format json`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use wheelfarm_build::pipeline::Origin;
+use wheelfarm_build::records::{Proof, Vendored};
+use wheelfarm_build::{JobError, JobErrorKind};
+use wheelfarm_coordinator::{BuiltWheel, Failure, Report};
+use wheelfarm_types::{Digest, ProjectName, PythonVersion, Target, Version, WheelFilename};
+
+use crate::exit::Exit;
+use crate::progress::Step;
+
+/// Rises when a member changes its meaning.
+const VERSION: u32 = 1;
+
+/// The whole report.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct BuildReport {
+    version: u32,
+    pub(crate) wheels: Vec<Wheel>,
+    pub(crate) locks: Vec<PathBuf>,
+    pub(crate) failures: Vec<Failed>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) containers: u64,
+    pub(crate) downloaded: u64,
+    pub(crate) seconds: f64,
+    #[serde(skip)]
+    pub(crate) out: PathBuf,
+}
+
+/// A wheel for a cell.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Wheel {
+    pub(crate) project: ProjectName,
+    pub(crate) version: Version,
+    pub(crate) python: PythonVersion,
+    pub(crate) target: Target,
+    pub(crate) image: String,
+    /// Where and for what: `cp311-manylinux_2_36_x86_64`.
+    pub(crate) cell: String,
+    pub(crate) filename: WheelFilename,
+    pub(crate) path: PathBuf,
+    pub(crate) sha256: Digest,
+    pub(crate) size: u64,
+    /// `built`, `cached` or `index`.
+    pub(crate) origin: &'static str,
+    pub(crate) vendored: Vec<Vendored>,
+    pub(crate) proof: Option<Proof>,
+    /// How long it took in this run.
+    pub(crate) seconds: f64,
+}
+
+/// What failed.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Failed {
+    /// `<project> <version> <cell>`, a cell, or `image <name>`.
+    pub(crate) job: String,
+    /// `request`, `package`, `audit`, `machine` or `cancelled`.
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) log: Option<Digest>,
+    pub(crate) tail: Vec<String>,
+    /// How long it took in this run.
+    pub(crate) seconds: f64,
+    #[serde(skip)]
+    error_kind: JobErrorKind,
+}
+
+/// What a run counts beside its wheels.
+pub(crate) struct Totals {
+    pub(crate) containers: u64,
+    pub(crate) downloaded: u64,
+    pub(crate) seconds: f64,
+}
+
+/// A line of the final table: a file, however many cells it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    /// `built`, `cached`, `index` or `failed`.
+    pub(crate) how: &'static str,
+    /// Project and version.
+    pub(crate) wheel: String,
+    /// The tags of its name; of what failed, where it was to be for.
+    pub(crate) tag: String,
+    pub(crate) size: Option<u64>,
+    pub(crate) vendored: Vec<String>,
+    pub(crate) seconds: f64,
+}
+
+fn origin_word(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Built => "built",
+        Origin::Cached => "cached",
+        Origin::Index => "index",
+    }
+}
+
+fn kind_word(kind: JobErrorKind) -> &'static str {
+    match kind {
+        JobErrorKind::Request => "request",
+        JobErrorKind::Package => "package",
+        JobErrorKind::Audit => "audit",
+        JobErrorKind::Machine => "machine",
+        JobErrorKind::Cancelled => "cancelled",
+    }
+}
+
+impl BuildReport {
+    /// The report of a run whose wheels lie in `out`.
+    pub(crate) fn new(
+        report: Report,
+        out: &Path,
+        locks: Vec<PathBuf>,
+        steps: Vec<Step>,
+        totals: &Totals,
+    ) -> Self {
+        let mut seconds: HashMap<&str, f64> = HashMap::new();
+        for step in &steps {
+            *seconds.entry(&step.job).or_default() += step.seconds;
+        }
+        let took = |job: &str| seconds.get(job).copied().unwrap_or(0.0);
+        Self {
+            version: VERSION,
+            wheels: report
+                .wheels
+                .into_iter()
+                .map(|wheel| Wheel::new(wheel, out, &took))
+                .collect(),
+            failures: report
+                .failures
+                .into_iter()
+                .map(|failure| Failed::new(failure, &took))
+                .collect(),
+            locks,
+            containers: totals.containers,
+            downloaded: totals.downloaded,
+            seconds: totals.seconds,
+            out: out.to_owned(),
+            steps,
+        }
+    }
+
+    /// The form for programs.
+    pub(crate) fn to_json(&self) -> Value {
+        // A map with keys that are texts, numbers and texts: always JSON.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// How many wheels came so.
+    pub(crate) fn count(&self, origin: &str) -> usize {
+        self.wheels
+            .iter()
+            .filter(|wheel| wheel.origin == origin)
+            .count()
+    }
+
+    /// The final table: files in order of name, then what failed.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let mut rows: Vec<(&WheelFilename, Row)> = Vec::new();
+        let mut places: HashMap<&WheelFilename, usize> = HashMap::new();
+        for wheel in &self.wheels {
+            let known = places.get(&wheel.filename).copied();
+            if let Some((_, row)) = known.and_then(|place| rows.get_mut(place)) {
+                row.seconds += wheel.seconds;
+                // Built for the first cell that wanted it, and there for the others.
+                if wheel.origin == "built" {
+                    row.how = wheel.origin;
+                }
+                continue;
+            }
+            places.insert(&wheel.filename, rows.len());
+            rows.push((&wheel.filename, wheel.row()));
+        }
+        rows.sort_by_key(|(filename, _)| filename.to_string());
+        let failures = self.failures.iter().map(Failed::row);
+        rows.into_iter()
+            .map(|(_, row)| row)
+            .chain(failures)
+            .collect()
+    }
+
+    /// The exit code: of several failures, that of the one closest to this machine.
+    pub(crate) fn exit(&self, cancelled: bool) -> Exit {
+        if cancelled {
+            return Exit::Interrupted;
+        }
+        let order = [
+            JobErrorKind::Machine,
+            JobErrorKind::Package,
+            JobErrorKind::Request,
+            JobErrorKind::Audit,
+            JobErrorKind::Cancelled,
+        ];
+        let kinds = self.failures.iter().map(|failure| failure.error_kind);
+        let worst = kinds.min_by_key(|kind| order.iter().position(|known| known == kind));
+        worst.map_or(Exit::Ok, Exit::of)
+    }
+}
+
+impl Wheel {
+    fn new(wheel: BuiltWheel, out: &Path, took: &impl Fn(&str) -> f64) -> Self {
+        let BuiltWheel {
+            cell,
+            artifact,
+            proof,
+        } = wheel;
+        let job = format!("{} {} {}", artifact.project, artifact.version, cell.id());
+        Self {
+            seconds: took(&job),
+            path: out.join(artifact.filename.to_string()),
+            project: artifact.project,
+            version: artifact.version,
+            python: cell.python,
+            target: cell.target,
+            cell: cell.id(),
+            image: cell.image.name,
+            filename: artifact.filename,
+            sha256: artifact.wheel,
+            size: artifact.size,
+            origin: origin_word(artifact.origin),
+            vendored: artifact.vendored,
+            proof,
+        }
+    }
+
+    fn row(&self) -> Row {
+        // The last three parts of a name are its tags.
+        let name = self.filename.to_string();
+        let name = name.strip_suffix(".whl").unwrap_or(&name);
+        let parts: Vec<_> = name.rsplitn(4, '-').take(3).collect();
+        let tag = parts.into_iter().rev().collect::<Vec<_>>().join("-");
+        Row {
+            how: self.origin,
+            wheel: format!("{} {}", self.project, self.version),
+            tag,
+            size: Some(self.size),
+            vendored: self
+                .vendored
+                .iter()
+                .map(|library| library.soname.clone())
+                .collect(),
+            seconds: self.seconds,
+        }
+    }
+}
+
+impl Failed {
+    fn new(failure: Failure, took: &impl Fn(&str) -> f64) -> Self {
+        let Failure { job, error } = failure;
+        let JobError {
+            kind,
+            message,
+            hint,
+            log,
+            tail,
+        } = error;
+        Self {
+            seconds: took(&job),
+            job,
+            kind: kind_word(kind),
+            message,
+            hint,
+            log,
+            tail,
+            error_kind: kind,
+        }
+    }
+
+    /// Whether the package is to blame, not what surrounds it.
+    pub(crate) fn is_of_package(&self) -> bool {
+        matches!(self.error_kind, JobErrorKind::Package | JobErrorKind::Audit)
+    }
+
+    /// The job's name without its cell, and the cell; the whole name, if it is no package's.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        let words = self.job.split(' ').count();
+        match self.job.rsplit_once(' ') {
+            Some((wheel, cell)) if words == 3 => (wheel, cell),
+            _ => (&self.job, ""),
+        }
+    }
+
+    fn row(&self) -> Row {
+        let (wheel, cell) = self.parts();
+        Row {
+            how: "failed",
+            wheel: wheel.to_owned(),
+            tag: cell.to_owned(),
+            size: None,
+            vendored: Vec::new(),
+            seconds: self.seconds,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A report with a bit of everything, for the tests of its forms.
+    pub(crate) fn example() -> BuildReport {
+        let wheel =
+            |project: &str, cell: &str, filename: &str, origin, vendored: &[&str], seconds| Wheel {
+                project: project.parse().unwrap(),
+                version: "1.0".parse().unwrap(),
+                python: "3.11".parse().unwrap(),
+                target: "manylinux_2_36_x86_64".parse().unwrap(),
+                image: "debian-12".to_owned(),
+                cell: cell.to_owned(),
+                filename: filename.parse().unwrap(),
+                path: Path::new("wheelhouse").join(filename),
+                sha256: Digest::of(filename),
+                size: 2_500_000,
+                origin,
+                vendored: vendored
+                    .iter()
+                    .map(|soname| Vendored {
+                        soname: (*soname).to_owned(),
+                        path: format!("x.libs/{soname}"),
+                        package: None,
+                    })
+                    .collect(),
+                proof: None,
+                seconds,
+            };
+        let cell = "cp311-manylinux_2_36_x86_64";
+        let pure = "aa-1.0-py3-none-any.whl";
+        BuildReport {
+            version: VERSION,
+            wheels: vec![
+                wheel(
+                    "psycopg2",
+                    cell,
+                    "psycopg2-1.0-1wf01234567-cp311-cp311-manylinux_2_34_x86_64.whl",
+                    "built",
+                    &[
+                        "libpq.so.5",
+                        "libssl.so.3",
+                        "libcrypto.so.3",
+                        "libgssapi_krb5.so.2",
+                    ],
+                    75.2,
+                ),
+                wheel("aa", cell, pure, "cached", &[], 0.0),
+                wheel(
+                    "aa",
+                    "cp313-manylinux_2_36_x86_64",
+                    pure,
+                    "cached",
+                    &[],
+                    0.0,
+                ),
+            ],
+            locks: vec![],
+            failures: vec![Failed {
+                job: format!("bad 2.0 {cell}"),
+                kind: "package",
+                message: "bad 2.0: its build ended with exit code 1".to_owned(),
+                hint: Some("install `libbad-dev`, or do without: 100%".to_owned()),
+                log: Some(Digest::of("log")),
+                tail: vec!["::set-output name=a::b".to_owned(), "<x> & `y`".to_owned()],
+                seconds: 3.0,
+                error_kind: JobErrorKind::Package,
+            }],
+            steps: vec![],
+            containers: 3,
+            downloaded: 1000,
+            seconds: 80.0,
+            out: PathBuf::from("wheelhouse"),
+        }
+    }
+
+    #[test]
+    fn a_file_is_one_row_and_failures_come_last() {
+        let rows = example().rows();
+        let names: Vec<_> = rows
+            .iter()
+            .map(|row| (row.how, row.wheel.as_str(), row.tag.as_str()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("cached", "aa 1.0", "py3-none-any"),
+                ("built", "psycopg2 1.0", "cp311-cp311-manylinux_2_34_x86_64"),
+                ("failed", "bad 2.0", "cp311-manylinux_2_36_x86_64"),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_worst_failure_is_the_exit_code() {
+        let mut report = example();
+        assert_eq!(report.exit(false), Exit::BuildFailed);
+        assert_eq!(report.exit(true), Exit::Interrupted);
+        let mut other = report.failures.first().unwrap().clone();
+        other.error_kind = JobErrorKind::Machine;
+        report.failures.push(other);
+        assert_eq!(report.exit(false), Exit::Environment);
+        report.failures.clear();
+        assert_eq!(report.exit(false), Exit::Ok);
+    }
+}

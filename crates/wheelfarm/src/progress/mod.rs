@@ -1,0 +1,203 @@
+//! Progress: a line per running job on a terminal, a line per step elsewhere; events for programs.
+
+mod board;
+mod screen;
+mod stream;
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use owo_colors::OwoColorize;
+use serde::Serialize;
+use serde_json::Value;
+use wheelfarm_build::{Event, Observer};
+
+use self::board::Board;
+use self::screen::Screen;
+pub(crate) use self::stream::EventStream;
+use crate::environment::variable;
+use crate::printer::Printer;
+use crate::units::{harmless, time};
+
+/// How often the terminal is drawn again.
+const FRAME: Duration = Duration::from_millis(100);
+/// Where there is no terminal, a line says what runs after so long a silence: CI systems end jobs that say nothing.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Follows events.
+#[derive(Clone)]
+pub(crate) struct Progress(Arc<Mutex<State>>);
+
+struct State {
+    printer: Printer,
+    start: Instant,
+    board: Board,
+    /// On a terminal.
+    screen: Option<Screen>,
+    stream: Option<EventStream>,
+    last_line: Duration,
+    steps: Vec<Step>,
+    /// Seconds by job.
+    took: HashMap<String, f64>,
+    /// Dropped, it ends the thread that draws.
+    drawing: Option<Sender<()>>,
+}
+
+/// How long a job took for a stage.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Step {
+    pub(crate) job: String,
+    pub(crate) stage: &'static str,
+    pub(crate) seconds: f64,
+}
+
+impl Progress {
+    pub(crate) fn new(printer: Printer) -> Self {
+        Self::with_events(printer, None)
+    }
+
+    /// Progress whose events go to `stream` as well.
+    pub(crate) fn with_events(printer: Printer, stream: Option<EventStream>) -> Self {
+        let on_terminal = std::io::stderr().is_terminal()
+            && !printer.is_quiet()
+            && variable("CI").is_none()
+            && variable("TERM").is_none_or(|term| term != "dumb");
+        let (sender, receiver) = channel();
+        let progress = Self(Arc::new(Mutex::new(State {
+            printer,
+            start: Instant::now(),
+            board: Board::default(),
+            screen: on_terminal.then(Screen::default),
+            stream,
+            last_line: Duration::ZERO,
+            steps: Vec::new(),
+            took: HashMap::new(),
+            drawing: Some(sender),
+        })));
+        let drawn = progress.clone();
+        std::thread::spawn(move || {
+            while receiver.recv_timeout(FRAME) == Err(RecvTimeoutError::Timeout) {
+                drawn.state().tick();
+            }
+        });
+        progress
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What jobs send their events to.
+    pub(crate) fn observer(&self) -> Observer {
+        let progress = self.clone();
+        Arc::new(move |event| progress.state().on(event))
+    }
+
+    /// Takes the lines of running jobs away, for good.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state();
+        state.drawing = None;
+        if let Some(mut screen) = state.screen.take() {
+            screen.clear();
+        }
+    }
+
+    /// Ends the stream of events with the report.
+    pub(crate) fn report(&self, report: &Value) {
+        let mut state = self.state();
+        let seconds = state.start.elapsed().as_secs_f64();
+        if let Some(mut stream) = state.stream.take() {
+            stream.report(seconds, report);
+        }
+    }
+
+    /// What took time so far.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        self.state().steps.clone()
+    }
+
+    /// Seconds since the beginning.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.state().start.elapsed().as_secs_f64()
+    }
+}
+
+impl State {
+    fn on(&mut self, event: Event) {
+        let at = self.start.elapsed();
+        if let Some(stream) = &mut self.stream {
+            stream.event(at.as_secs_f64(), &event);
+        }
+        self.board.on(&event, at);
+        let on_terminal = self.screen.is_some();
+        match event {
+            Event::Planned { .. } => {}
+            Event::Stage { job, stage } => {
+                if !on_terminal {
+                    self.line(&format!("{job}: {}", stage.as_str()));
+                }
+            }
+            Event::Log { job, line } => {
+                if self.printer.is_verbose() {
+                    let line = harmless(&line);
+                    self.line(&format!("{job} {} {line}", "|".dimmed()));
+                }
+            }
+            Event::Took {
+                job,
+                stage,
+                seconds,
+            } => {
+                *self.took.entry(job.clone()).or_default() += seconds;
+                self.steps.push(Step {
+                    job,
+                    stage: stage.as_str(),
+                    seconds,
+                });
+            }
+            Event::Ended { job, ok, summary } => {
+                let took = self.took.get(&job).copied().unwrap_or(0.0);
+                if !ok {
+                    self.line(&format!("{job}: {}", "failed".red()));
+                } else if took > 0.0 {
+                    let took = time(took);
+                    self.line(&format!("{job}: {} in {took}: {summary}", "done".green()));
+                } else if !on_terminal {
+                    // A terminal has the count; a hundred lines about nothing would hide what matters.
+                    self.line(&format!("{job}: {}: {summary}", "done".green()));
+                }
+            }
+        }
+    }
+
+    /// Draws, or breaks a long silence.
+    fn tick(&mut self) {
+        let at = self.start.elapsed();
+        if let Some(screen) = &mut self.screen {
+            let (columns, height) = Screen::size();
+            let lines = self.board.lines(at, columns, height);
+            screen.draw(&lines);
+        } else if self.drawing.is_some() && at.saturating_sub(self.last_line) > SILENCE {
+            match self.board.heartbeat(at) {
+                Some(text) => self.line(&text),
+                None => self.last_line = at,
+            }
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        let at = self.start.elapsed();
+        self.last_line = at;
+        let text = format!(
+            "{} {text}",
+            format!("[{:7.1} s]", at.as_secs_f64()).dimmed()
+        );
+        if let Some(screen) = &mut self.screen {
+            screen.clear();
+        }
+        self.printer.note(text);
+    }
+}
