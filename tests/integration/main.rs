@@ -17,6 +17,7 @@ mod patch_support;
 mod places;
 mod repair_options;
 mod requests;
+mod requirement_files;
 mod sources;
 mod support;
 mod unstated_metadata;

@@ -82,7 +82,9 @@ impl From<std::io::Error> for JobError {
 impl From<ResolveError> for JobError {
     fn from(error: ResolveError) -> Self {
         let kind = match error.kind() {
-            ResolveErrorKind::Unsatisfiable | ResolveErrorKind::Lock => JobErrorKind::Request,
+            ResolveErrorKind::Unsatisfiable | ResolveErrorKind::Lock | ResolveErrorKind::Input => {
+                JobErrorKind::Request
+            }
             ResolveErrorKind::HashMismatch
             | ResolveErrorKind::NeedsBuild
             | ResolveErrorKind::Source => JobErrorKind::Package,

@@ -8,22 +8,18 @@ use wheelfarm_build::matrix::Cell;
 use wheelfarm_build::pipeline::{self, Artifact, Context, Job, ProveRequest};
 use wheelfarm_build::records::Proof;
 use wheelfarm_build::{Event, JobError, JobErrorKind};
-use wheelfarm_resolve::CompileRequest;
-use wheelfarm_types::{ProjectName, Requirement};
+use wheelfarm_resolve::Wanted;
+use wheelfarm_types::ProjectName;
 
 /// What is to be had.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
     /// What is wanted.
-    pub requirements: Vec<Requirement>,
-    /// What else must hold of versions.
-    pub constraints: Vec<Requirement>,
+    pub wanted: Wanted,
     /// For which Pythons and targets, in which images.
     pub cells: Vec<Cell>,
     /// What is built although the index has a wheel.
     pub from_source: FromSource,
-    /// Leave out what the requirements themselves require.
-    pub no_dependencies: bool,
     /// Import every wheel that was built on a bare runtime.
     pub prove: bool,
 }
@@ -190,15 +186,7 @@ async fn resolve(
     request: &BuildRequest,
     cell: &Cell,
 ) -> Result<Vec<Job>, JobError> {
-    let wanted = CompileRequest {
-        requirements: request.requirements.clone(),
-        constraints: request.constraints.clone(),
-        python: cell.python,
-        target: cell.target,
-        only_wheels: false,
-        no_dependencies: request.no_dependencies,
-    };
-    let lock = pipeline::resolve(context, cell, &wanted).await?;
+    let lock = pipeline::resolve(context, cell, &request.wanted).await?;
     let job = |package: wheelfarm_resolve::LockedPackage| Job {
         from_source: request.from_source.includes(&package.name),
         cell: cell.clone(),

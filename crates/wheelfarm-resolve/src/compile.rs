@@ -27,6 +27,23 @@ pub struct CompileRequest {
     pub only_wheels: bool,
     /// Leave out what the requirements themselves require.
     pub no_dependencies: bool,
+    /// What is seldom asked.
+    #[serde(flatten)]
+    pub options: CompileOptions,
+}
+
+/// What is seldom asked of the resolver. What is not asked does not stand in the key of a lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CompileOptions {
+    /// Names of which only versions with wheels are taken, or `:all:`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only_binary: Vec<String>,
+    /// Names that `:all:` does not mean.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_only_binary: Vec<String>,
+    /// Take versions that are not final.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub prereleases: bool,
 }
 
 /// What a package requires, for packages that do not say so without running their code. In the form of uv's
@@ -172,6 +189,15 @@ impl Resolver {
         }
         if request.no_dependencies {
             command.arg("--no-deps");
+        }
+        for name in &request.options.only_binary {
+            command.args(["--only-binary", name]);
+        }
+        for name in &request.options.not_only_binary {
+            command.args(["--no-binary", name]);
+        }
+        if request.options.prereleases {
+            command.args(["--prerelease", "allow"]);
         }
         let mut child = command
             .arg("-")
@@ -331,6 +357,7 @@ mod tests {
             target: "manylinux_2_36_x86_64".parse().unwrap(),
             only_wheels: false,
             no_dependencies: false,
+            options: CompileOptions::default(),
         };
         let error = explain(&request, &stderr);
         assert_eq!(error.kind(), ResolveErrorKind::NeedsBuild);

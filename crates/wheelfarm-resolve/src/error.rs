@@ -27,6 +27,8 @@ pub enum ResolveErrorKind {
     Uv,
     /// The dependencies of a source distribution are known only by running its code.
     NeedsBuild,
+    /// An argument or input file that says nothing that can be done.
+    Input,
     /// A lock that is not what PEP 751 says, or names what the farm does not take.
     Lock,
     /// A source distribution that is none.
@@ -49,6 +51,12 @@ impl ResolveError {
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says where it is about.
+    pub(crate) fn within(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
         self
     }
 

@@ -7,16 +7,19 @@
 mod compile;
 mod error;
 mod fetch;
+pub mod inputs;
 mod interpreter;
 mod lock;
 mod sdist;
 mod settings;
 mod uv;
+mod wanted;
 
-pub use compile::{CompileRequest, Resolver, StaticMetadata};
+pub use compile::{CompileOptions, CompileRequest, Resolver, StaticMetadata};
 pub use error::{ResolveError, ResolveErrorKind};
 pub use fetch::Fetcher;
 pub use lock::{Lock, LockedFile, LockedPackage};
 pub use sdist::{BuildSystem, build_system};
 pub use settings::{Credential, IndexSettings};
 pub use uv::{Uv, UvPin};
+pub use wanted::Wanted;

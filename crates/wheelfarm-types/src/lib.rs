@@ -5,6 +5,7 @@
 
 mod digest;
 mod filename;
+mod marker;
 mod platform;
 mod project;
 mod python;
@@ -12,6 +13,7 @@ mod tags;
 
 pub use digest::{Digest, DigestError, Hasher};
 pub use filename::{BuildTag, FilenameError, SdistFilename, WheelFilename};
+pub use marker::{Marker, MarkerEnvironment, MarkerError};
 pub use platform::{Arch, Libc, PlatformError, Target};
 pub use project::{ProjectName, Requirement, RequirementError, Version};
 pub use python::{PythonVersion, PythonVersionError};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use wheelfarm_executor::HostNetwork;
+use wheelfarm_resolve::inputs::IndexOptions;
 use wheelfarm_resolve::{Credential, IndexSettings};
 
 use crate::environment::{first_variable, variable};
@@ -18,15 +19,19 @@ const SYSTEM_CA_BUNDLES: [&str; 3] = [
 ];
 
 /// Settings for resolving and fetching, and for containers that may use the network.
-pub(crate) fn read() -> (IndexSettings, HostNetwork) {
+///
+/// `options` of requirements files count more than all of these.
+pub(crate) fn read(options: &IndexOptions) -> (IndexSettings, HostNetwork) {
     let pip = pip_config::read();
-    let uv_environment = for_uv(&pip);
+    let mut uv_environment = for_uv(&pip);
+    let options = for_uv_of(options, &uv_environment);
     let value = |names: &[&str]| {
-        first_variable(names).or_else(|| {
-            names
-                .iter()
-                .find_map(|name| uv_environment.get(*name).cloned())
-        })
+        let of = |values: &BTreeMap<String, String>| {
+            names.iter().find_map(|name| values.get(*name).cloned())
+        };
+        of(&options)
+            .or_else(|| first_variable(names))
+            .or_else(|| of(&uv_environment))
     };
     let mut indexes: Vec<String> = Vec::new();
     for names in [
@@ -44,6 +49,10 @@ pub(crate) fn read() -> (IndexSettings, HostNetwork) {
             named.map_or(index, |(_, address)| address).to_owned()
         }));
     }
+    if options.contains_key("UV_NO_INDEX") {
+        indexes.push("--no-index".to_owned());
+    }
+    uv_environment.extend(options);
     let mut credentials: Vec<_> = indexes
         .iter()
         .filter_map(|index| credential(index))
@@ -161,6 +170,37 @@ fn for_uv(pip: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     environment
 }
 
+/// The options of requirements files as uv's variables: one index takes the place of another, the rest is added to
+/// what the variables and `configured` say.
+fn for_uv_of(
+    options: &IndexOptions,
+    configured: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::new();
+    if let Some(url) = &options.index_url {
+        environment.insert("UV_DEFAULT_INDEX".to_owned(), url.clone());
+    }
+    let mut add = |names: &[&str], separator: &str, values: &[String]| {
+        let before = first_variable(names)
+            .or_else(|| names.iter().find_map(|name| configured.get(*name).cloned()));
+        if let (Some(name), false) = (names.first(), values.is_empty()) {
+            let all: Vec<_> = before.iter().chain(values).map(String::as_str).collect();
+            environment.insert((*name).to_owned(), all.join(separator));
+        }
+    };
+    add(
+        &["UV_INDEX", "UV_EXTRA_INDEX_URL"],
+        " ",
+        &options.extra_index_urls,
+    );
+    add(&["UV_FIND_LINKS"], ",", &options.find_links);
+    add(&["UV_INSECURE_HOST"], " ", &options.trusted_hosts);
+    if options.no_index {
+        environment.insert("UV_NO_INDEX".to_owned(), "1".to_owned());
+    }
+    environment
+}
+
 /// The host of an address with its port, and what stands before an `@` in front of it.
 fn authority(address: &str) -> Option<(&str, Option<&str>)> {
     let (_, rest) = address.split_once("://")?;
@@ -226,6 +266,28 @@ mod tests {
             without_credentials("https://a:b@host/simple"),
             "https://host/simple"
         );
+    }
+
+    #[test]
+    fn options_of_files_come_first_or_are_added() {
+        let configured = BTreeMap::from([
+            ("UV_DEFAULT_INDEX".to_owned(), "https://a/".to_owned()),
+            ("UV_INDEX".to_owned(), "https://b/".to_owned()),
+        ]);
+        let options = IndexOptions {
+            index_url: Some("https://c/".to_owned()),
+            extra_index_urls: vec!["https://d/".to_owned()],
+            no_index: true,
+            ..IndexOptions::default()
+        };
+        let environment = for_uv_of(&options, &configured);
+        let expected = [
+            ("UV_DEFAULT_INDEX", "https://c/"),
+            ("UV_INDEX", "https://b/ https://d/"),
+            ("UV_NO_INDEX", "1"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(environment, BTreeMap::from(expected));
     }
 
     #[test]

@@ -34,6 +34,9 @@ impl Places {
                     "name one with `--cache` or WHEELFARM_CACHE".to_owned(),
                 ))
             })?;
+        // Programs that we run elsewhere get paths into it.
+        let cache = std::path::absolute(cache)
+            .map_err(|error| Failure::machine(format!("the cache directory: {error}")))?;
         let address = global
             .store
             .clone()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wheelfarm_resolve::{BuildSystem, CompileRequest, LockedFile, build_system};
+use wheelfarm_resolve::{BuildSystem, CompileOptions, CompileRequest, LockedFile, build_system};
 use wheelfarm_types::{Digest, Requirement, SdistFilename, WheelFilename};
 
 use super::Job;
@@ -98,6 +98,7 @@ pub(super) async fn lock(
         target: job.cell.image.target,
         only_wheels: true,
         no_dependencies: false,
+        options: CompileOptions::default(),
     };
     let freshness = context.freshness;
     let lane = context.resolving().await?;

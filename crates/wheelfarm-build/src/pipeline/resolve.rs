@@ -1,6 +1,8 @@
 //! Resolving a cell's requirements, with the metadata of packages that state none.
 
-use wheelfarm_resolve::{CompileRequest, Lock, ResolveErrorKind, StaticMetadata};
+use wheelfarm_resolve::{
+    CompileOptions, CompileRequest, Lock, ResolveErrorKind, StaticMetadata, Wanted,
+};
 use wheelfarm_types::{ProjectName, Version};
 use wheelfarm_wheel::Wheel;
 
@@ -13,12 +15,19 @@ use crate::matrix::Cell;
 /// How many packages of one lock may state no metadata: a bound for a resolver that would ask for ever.
 const LIMIT: usize = 200;
 
-/// The lock for `request`.
+/// The lock of what is `wanted`, for `cell`.
 ///
 /// The dependencies of some source distributions are known only by running their code. That is never done on this
 /// machine: such a package is built at once, in its environment, and its wheel says what it requires. The wheel is
 /// kept: what was built to be asked is what is handed out later.
-pub async fn resolve(
+pub async fn resolve(context: &Context, cell: &Cell, wanted: &Wanted) -> Result<Lock, JobError> {
+    let request = wanted.request(cell.python, cell.target);
+    let mut lock = compile(context, cell, &request).await?;
+    wanted.restrict(&mut lock)?;
+    Ok(lock)
+}
+
+async fn compile(
     context: &Context,
     cell: &Cell,
     request: &CompileRequest,
@@ -87,6 +96,7 @@ async fn built_metadata(
         target: cell.target,
         only_wheels: false,
         no_dependencies: true,
+        options: CompileOptions::default(),
     };
     // Where its files are does not depend on what it requires, so any answer will do for this lock.
     let freshness = context.freshness;

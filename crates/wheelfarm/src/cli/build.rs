@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use wheelfarm_types::{PythonVersion, Requirement, Target};
+use wheelfarm_resolve::inputs::Wish;
+use wheelfarm_types::{PythonVersion, Target};
 
 use crate::config::Seconds;
 
@@ -35,15 +36,8 @@ pub(crate) struct BuildArgs {
 /// What is wanted, for what, and from where.
 #[derive(Debug, Args)]
 pub(crate) struct SelectionArgs {
-    /// What to build: `psycopg2`, `lxml>=6`
-    #[arg(value_name = "REQUIREMENT")]
-    pub(crate) requirements: Vec<Requirement>,
-    /// File with requirements, one a line
-    #[arg(short, long = "requirements", value_name = "FILE")]
-    pub(crate) requirement_files: Vec<PathBuf>,
-    /// File with constraints, one a line
-    #[arg(short, long = "constraints", value_name = "FILE")]
-    pub(crate) constraint_files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
     /// Pythons to build for, such as `3.11,3.13` [default: those of the image]
     #[arg(
         long,
@@ -88,4 +82,21 @@ pub(crate) struct SelectionArgs {
     /// The pinned uv's wheel, for machines where pip cannot download it
     #[arg(long, value_name = "FILE")]
     pub(crate) uv_wheel: Option<PathBuf>,
+}
+
+/// What is wanted.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// What to build: `psycopg2`, `lxml>=6`
+    #[arg(value_name = "REQUIREMENT")]
+    pub(crate) wishes: Vec<Wish>,
+    /// File with requirements, one a line
+    #[arg(short, long = "requirements", value_name = "FILE")]
+    pub(crate) requirement_files: Vec<PathBuf>,
+    /// File with constraints, one a line
+    #[arg(short, long = "constraints", value_name = "FILE")]
+    pub(crate) constraint_files: Vec<PathBuf>,
+    /// Refuse everything that the requirements state no hash of
+    #[arg(long)]
+    pub(crate) require_hashes: bool,
 }

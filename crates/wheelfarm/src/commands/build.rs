@@ -3,11 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use wheelfarm_build::Executor;
 use wheelfarm_coordinator::{BuildRequest, write_wheelhouse};
-use wheelfarm_executor::Docker;
-use wheelfarm_resolve::IndexSettings;
+use wheelfarm_resolve::inputs::Inputs;
 
 use super::build_report::{BuildReport, Delivery, Totals};
 use super::selection;
@@ -28,15 +26,22 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let config = Config::load(global)?;
     // What cannot be meant is said before anything is opened or started.
-    selection::wanted(&args.selection, &config)?;
+    let inputs = selection::inputs(&args.selection, &config)?;
     check_writable(&args.out)?;
     let places = Places::open(global, &config).await?;
-    let (index, network) = index_settings::read();
+    let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
     let events = args.events.as_deref().map(EventStream::open).transpose()?;
     let progress = Progress::with_events(printer, events);
     let docker = Arc::new(engine(&places, network).await?);
-    let built = build(&args, &config, &places, index, &docker, &cancel, &progress).await;
+    let parts = Parts {
+        places: &places,
+        index,
+        docker: &docker,
+        cancel: &cancel,
+        progress: &progress,
+    };
+    let built = build(&args, &inputs, &config, parts).await;
     progress.finish();
     docker.close().await;
     let (report, downloaded) = built?;
@@ -65,37 +70,31 @@ pub(crate) async fn run(
 
 async fn build(
     args: &BuildArgs,
+    inputs: &Inputs,
     config: &Config,
-    places: &Places,
-    index: IndexSettings,
-    docker: &Arc<Docker>,
-    cancel: &CancellationToken,
-    progress: &Progress,
+    parts: Parts<'_>,
 ) -> Result<(wheelfarm_coordinator::Report, u64), Failure> {
-    let wanted = &args.selection;
-    let (requirements, constraints) = selection::wanted(wanted, config)?;
-    let cells = selection::cells(wanted, config, docker.as_ref(), cancel, progress).await?;
-    let parts = Parts {
-        places,
-        index,
-        docker,
-        cancel,
-        progress,
-    };
+    let selected = &args.selection;
+    let cells = selection::cells(
+        selected,
+        config,
+        parts.docker.as_ref(),
+        parts.cancel,
+        parts.progress,
+    )
+    .await?;
     let context = services::context(
         parts,
-        wanted,
+        selected,
         config,
         args.timeout,
         args.jobs.or(config.farm.jobs),
     )
     .await?;
     let request = BuildRequest {
-        requirements,
-        constraints,
+        wanted: selection::wanted(selected, inputs),
         cells,
-        from_source: selection::from_source(wanted, &config.farm.from_source)?,
-        no_dependencies: wanted.no_deps,
+        from_source: selection::from_source(selected, &config.farm.from_source)?,
         prove: !args.no_prove,
     };
     let report = wheelfarm_coordinator::run(&context, &request).await;

@@ -8,6 +8,7 @@ use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::{Event, Stage, log_of};
 use wheelfarm_executor::{Docker, ImageRole};
+use wheelfarm_resolve::inputs::IndexOptions;
 
 use crate::cli::{Format, GlobalArgs, ImagesArgs, ImagesCommand};
 use crate::config::Config;
@@ -25,7 +26,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let config = Config::load(global)?;
     let places = Places::open(global, &config).await?;
-    let (_, network) = index_settings::read();
+    let (_, network) = index_settings::read(&IndexOptions::default());
     let docker = engine(&places, network).await?;
     let catalogue = Catalogue::builtin(host_arch()?);
     let progress = Progress::new(printer);

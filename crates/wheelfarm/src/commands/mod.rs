@@ -10,7 +10,6 @@ mod opened;
 pub(crate) mod patch;
 pub(crate) mod repair;
 mod repair_settings;
-mod requirement_files;
 mod selection;
 pub(crate) mod show;
 mod show_json;

@@ -7,50 +7,66 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::matrix::{self, Cell, Selection};
-use wheelfarm_build::{Environments, log_of};
+use wheelfarm_build::{Environments, JobError, log_of};
 use wheelfarm_coordinator::FromSource;
-use wheelfarm_types::Requirement;
+use wheelfarm_resolve::inputs::{Inputs, Reader};
+use wheelfarm_resolve::{ResolveError, Wanted};
 
-use super::requirement_files;
 use crate::cli::build::SelectionArgs;
 use crate::config::Config;
+use crate::environment::variable;
 use crate::exit::Failure;
 use crate::progress::Progress;
 use crate::settings::host_arch;
 
-/// Requirements and constraints.
-pub(crate) fn wanted(
-    args: &SelectionArgs,
-    config: &Config,
-) -> Result<(Vec<Requirement>, Vec<Requirement>), Failure> {
-    let mut requirements = args.requirements.clone();
-    let mut constraints = Vec::new();
-    let from_config = requirements.is_empty() && args.requirement_files.is_empty();
+/// What arguments and files ask for; nothing is opened or started for it.
+pub(crate) fn inputs(args: &SelectionArgs, config: &Config) -> Result<Inputs, Failure> {
+    let reader = Reader {
+        variables: &variable,
+    };
+    let failed = |error: ResolveError| Failure::from(JobError::from(error));
+    let mut inputs = Inputs::default();
+    for wish in &args.inputs.wishes {
+        inputs.add(wish.clone());
+    }
+    let from_config = inputs.is_empty() && args.inputs.requirement_files.is_empty();
     let files = if from_config {
         &config.farm.requirements
     } else {
-        &args.requirement_files
+        &args.inputs.requirement_files
     };
     for file in files {
-        let found = requirement_files::read(file)?;
-        requirements.extend(found.requirements);
-        constraints.extend(found.constraints);
+        reader.read(file, &mut inputs).map_err(failed)?;
     }
-    let constraint_files = if args.constraint_files.is_empty() {
+    let constraint_files = if args.inputs.constraint_files.is_empty() {
         &config.farm.constraints
     } else {
-        &args.constraint_files
+        &args.inputs.constraint_files
     };
     for file in constraint_files {
-        let found = requirement_files::read(file)?;
-        constraints.extend(found.requirements);
-        constraints.extend(found.constraints);
+        reader.read_constraints(file, &mut inputs).map_err(failed)?;
     }
-    if requirements.is_empty() {
+    inputs.hashes.required |= args.inputs.require_hashes;
+    if inputs.is_empty() {
         return Err(Failure::usage("there is nothing to build")
             .with_hint(Some("name a package, as in `wheelfarm build psycopg2`, or a file with `-r requirements.txt`".to_owned())));
     }
-    Ok((requirements, constraints))
+    if !inputs.sources.is_empty() {
+        return Err(Failure::usage("paths and addresses are not built yet"));
+    }
+    Ok(inputs)
+}
+
+/// What is wanted of every cell.
+pub(crate) fn wanted(args: &SelectionArgs, inputs: &Inputs) -> Wanted {
+    Wanted {
+        requirements: inputs.requirements.clone(),
+        constraints: inputs.constraints.clone(),
+        hashes: inputs.hashes.clone(),
+        formats: inputs.formats.clone(),
+        prereleases: inputs.prereleases,
+        no_dependencies: args.no_deps,
+    }
 }
 
 /// What is built although the index has a wheel.
