@@ -30,6 +30,36 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
             r"make sure the ([\w.+-]+) .*development packages are installed",
             "library",
         ),
+        (
+            r"pkg-config --exists ([\w.+-]+)' returned",
+            "pkg-config module",
+        ),
+        (r"Run-time dependency (\S+) found: NO", "pkg-config module"),
+        (
+            r"system library `([^`]+)` required by crate",
+            "pkg-config module",
+        ),
+        (r"find directory of (OpenSSL) installation", "library"),
+        (r"\b([\w.+-]+) is not installed or not in path", "program"),
+        (r"\b(\w+) executable not found", "program"),
+        (
+            r"(?:Program|find-program) '?([\w.+-]+)'?.*(?:not found| found: NO)",
+            "program",
+        ),
+        (r"Unknown compiler\(s\): \[\['([\w.+-]+)'", "program"),
+        (r"\b([\w.+-]+): (?:command )?not found", "program"),
+        (
+            r"(?:can't find|error:) (Rust) (?:compiler|not found)",
+            "program",
+        ),
+        (r"^(Rust) not found", "program"),
+        (r"Unable to load dependency (\w+)", "library"),
+        (r"Could NOT find ([\w.+-]+)", "library"),
+        (
+            r"headers or library files could not be found for (\w+)",
+            "library",
+        ),
+        (r"did not find (\w+) version \d+ headers", "library"),
     ]
     .into_iter()
     .map(|(pattern, kind)| (Regex::new(pattern).expect("checked by a test"), kind))
@@ -150,6 +180,84 @@ mod tests {
                 Some("libpq-dev"),
             ),
             (
+                "error: xmlsec1 is not installed or not in path.",
+                "program",
+                "xmlsec1",
+                Some("libxmlsec1-dev"),
+            ),
+            (
+                "error: Unable to load dependency HDF5, make sure HDF5 is installed properly",
+                "library",
+                "HDF5",
+                Some("libhdf5-dev"),
+            ),
+            (
+                "proj executable not found. Please set the PROJ_DIR variable.",
+                "program",
+                "proj",
+                Some("libproj-dev"),
+            ),
+            (
+                "error: can't find Rust compiler",
+                "program",
+                "Rust",
+                Some("cargo"),
+            ),
+            (
+                "Rust not found, installing into a temporary directory",
+                "program",
+                "Rust",
+                Some("cargo"),
+            ),
+            (
+                "  Could not find directory of OpenSSL installation, and this `-sys` crate cannot proceed",
+                "library",
+                "OpenSSL",
+                Some("libssl-dev"),
+            ),
+            (
+                "Command 'pkg-config --exists mysqlclient' returned non-zero exit status 1.",
+                "pkg-config module",
+                "mysqlclient",
+                Some("default-libmysqlclient-dev"),
+            ),
+            (
+                "FileNotFoundError: [Errno 2] No such file or directory: 'dot'",
+                "program",
+                "dot",
+                Some("graphviz"),
+            ),
+            (
+                "../meson.build:82:0: ERROR: Unknown compiler(s): [['gfortran'], ['flang-new']]",
+                "program",
+                "gfortran",
+                Some("gfortran"),
+            ),
+            (
+                "Run-time dependency openblas found: NO (tried pkgconfig and cmake)",
+                "pkg-config module",
+                "openblas",
+                Some("libopenblas-dev"),
+            ),
+            (
+                "/bin/sh: 1: swig: not found",
+                "program",
+                "swig",
+                Some("swig"),
+            ),
+            (
+                "The headers or library files could not be found for jpeg,",
+                "library",
+                "jpeg",
+                Some("libjpeg62-turbo-dev"),
+            ),
+            (
+                "ValueError: did not find netCDF version 4 headers",
+                "library",
+                "netCDF",
+                Some("libnetcdf-dev"),
+            ),
+            (
                 "x.c:1:10: fatal error: nowhere.h: No such file or directory",
                 "header",
                 "nowhere.h",
@@ -171,6 +279,14 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn each_name_has_one_provider() {
+        let mut seen = std::collections::BTreeSet::new();
+        for name in PROVIDERS.provides.iter().flat_map(|from| &from.names) {
+            assert!(seen.insert(name), "{name} is there twice");
+        }
     }
 
     #[test]
