@@ -44,6 +44,8 @@ pub struct ReportedWheel {
     pub origin: String,
     pub vendored: Vec<Vendored>,
     pub proof: Option<Proof>,
+    /// Whether it was built without network; null for wheels of the index.
+    pub hermetic: Option<bool>,
 }
 
 /// A library that was put into a wheel.

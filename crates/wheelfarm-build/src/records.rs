@@ -16,6 +16,14 @@ pub(crate) const BUILD_SCHEMA: u32 = 1;
 /// Rises when repairs of the same wheel give other bytes.
 pub(crate) const REPAIR_SCHEMA: u32 = wheelfarm_repair::REVISION;
 
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for the reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// Kinds of records in the store.
 pub(crate) mod kind {
     pub(crate) const SOURCE: &str = "source";
@@ -58,6 +66,12 @@ pub struct RawInputs {
     pub env: BTreeMap<String, String>,
     /// Config settings.
     pub config_settings: BTreeMap<String, ConfigValue>,
+    /// Changes of the source: the digests of their texts, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<Digest>,
+    /// Whether the network could be used: such a build may depend on what nobody recorded.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub network: bool,
 }
 
 /// A file by name and content.
@@ -156,6 +170,10 @@ pub(crate) struct RequiresInputs<'a> {
     pub(crate) manifest: Digest,
     pub(crate) config_settings: &'a BTreeMap<String, ConfigValue>,
     pub(crate) env: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) patches: Vec<Digest>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) network: bool,
 }
 
 /// What the back end asked for beyond `build-system.requires` and what that brought.

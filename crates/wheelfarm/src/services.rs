@@ -73,7 +73,7 @@ pub(crate) async fn context(
         fetcher,
         executor: Arc::clone(docker) as Arc<dyn Executor>,
         environments: Arc::clone(docker) as Arc<dyn Environments>,
-        recipes: config.recipes(),
+        recipes: config.recipes()?,
         cache: places.cache.clone(),
         limits: limits(timeout),
         freshness: Freshness {

@@ -32,5 +32,6 @@ pub(super) async fn fetch(
         vendored: Vec::new(),
         modules: Vec::new(),
         test: None,
+        network: false,
     })
 }

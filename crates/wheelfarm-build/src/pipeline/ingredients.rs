@@ -12,7 +12,7 @@ use super::context::Context;
 use crate::action::{Action, Limits};
 use crate::environment::EnvironmentRecord;
 use crate::error::JobError;
-use crate::recipes::Recipe;
+use crate::recipes::{Patch, Recipe};
 use crate::records::{BUILD_SCHEMA, PinnedFile, RawInputs};
 
 /// Variables by which build tools are told how many processes to run at a time: those of `CMake`, torch, Cargo
@@ -79,6 +79,8 @@ pub(super) fn raw_inputs(
         scripts: Digest::of([BUILD_SH, BUILD_PY].concat()),
         env: env.clone(),
         config_settings: recipe.config_settings.clone(),
+        patches: recipe.patches.iter().map(Patch::digest).collect(),
+        network: recipe.network,
     }
 }
 
@@ -131,7 +133,18 @@ pub(super) async fn action(
     }
     let source = format!("source/{}", sdist.filename);
     inputs.insert(source.clone(), sdist.sha256);
-    let description = json!({ "build-system": system, "config-settings": recipe.config_settings });
+    let mut patches = Vec::new();
+    for (index, patch) in recipe.patches.iter().enumerate() {
+        let input = patch.input(index);
+        inputs.insert(
+            input.clone(),
+            context.store.put(patch.content.clone()).await?,
+        );
+        patches.push(json!({ "name": patch.name, "input": input }));
+    }
+    let description = json!({
+        "build-system": system, "config-settings": recipe.config_settings, "patches": patches,
+    });
     let files = [
         ("build.sh", BUILD_SH.to_owned()),
         ("build.py", BUILD_PY.to_owned()),
@@ -155,7 +168,7 @@ pub(super) async fn action(
             format!("/in/{source}"),
         ],
         environment,
-        network: false,
+        network: recipe.network,
         limits: Limits {
             memory: recipe.memory.unwrap_or(context.limits.memory),
             ..context.limits.clone()

@@ -61,6 +61,8 @@ pub struct Artifact {
     pub modules: Vec<String>,
     /// The recipe's test command.
     pub test: Option<String>,
+    /// Whether it was built with network: it may depend on what nobody recorded.
+    pub network: bool,
 }
 
 /// How an artifact came.
@@ -137,5 +139,6 @@ async fn build(
         vendored: record.vendored,
         modules: record.modules,
         test: recipe.test,
+        network: raw.inputs.network,
     })
 }

@@ -12,10 +12,21 @@ use crate::recipes::Recipe;
 /// How many lines of a failed build's log go into the error.
 const TAIL: usize = 30;
 
+/// The output in which the build's script names a patch that does not apply.
+const PATCH_FAILED: &str = "patch-failed";
+
 /// The one wheel that a build left, checked against what was to be built; else why it failed.
 pub(super) fn wheel_of(job: &Job, result: &ActionResult) -> Result<(WheelFilename, Bytes), String> {
     match result.exit {
         Exit::Code(0) => {}
+        Exit::Code(_) if result.outputs.contains_key(PATCH_FAILED) => {
+            let name = result
+                .outputs
+                .get(PATCH_FAILED)
+                .map_or(&[][..], |name| name);
+            let name = String::from_utf8_lossy(name);
+            return Err(format!("the patch `{name}` does not apply"));
+        }
         Exit::Code(code) => return Err(format!("its build ended with exit code {code}")),
         Exit::TimedOut => return Err("its build reached the time limit".to_owned()),
         Exit::OutOfMemory => return Err("its build reached the memory limit".to_owned()),

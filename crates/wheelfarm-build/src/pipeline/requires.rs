@@ -10,7 +10,7 @@ use super::context::Context;
 use crate::environment::EnvironmentRecord;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
-use crate::recipes::Recipe;
+use crate::recipes::{Patch, Recipe};
 use crate::records::{BUILD_SCHEMA, RequiresInputs, RequiresRecord, SourceRecord, kind};
 
 /// What the source says of how it is built: from the store, or read from the source distribution.
@@ -57,6 +57,8 @@ pub(super) fn dynamic_key(
         manifest: environment.manifest_digest(),
         config_settings: &recipe.config_settings,
         env,
+        patches: recipe.patches.iter().map(Patch::digest).collect(),
+        network: recipe.network,
     })
 }
 

@@ -7,7 +7,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use wheelfarm_types::Requirement;
 
-use super::{ConfigValue, Recipe, Selector, size};
+use super::{ConfigValue, Patch, PatchError, PatchReader, Recipe, Selector, size};
 use crate::environment::PackageManager;
 
 /// Like [`Recipe`], where a key that is not written leaves what is below. Tables (`system`, `env`, `config-settings`)
@@ -20,8 +20,10 @@ pub struct RecipeOverride {
     pub env: Option<BTreeMap<String, String>>,
     pub config_settings: Option<BTreeMap<String, ConfigValue>>,
     pub build_requires: Option<Vec<Requirement>>,
+    pub patches: Option<Vec<String>>,
     pub exclude: Option<Vec<String>>,
     pub include: Option<Vec<String>>,
+    pub network: Option<bool>,
     pub test: Option<String>,
     pub cores: Option<NonZeroU32>,
     #[serde(default, deserialize_with = "size::optional")]
@@ -29,7 +31,19 @@ pub struct RecipeOverride {
 }
 
 impl RecipeOverride {
-    pub(super) fn apply(self, recipe: &mut Recipe) {
+    /// The patches that it names; none if it does not speak of patches.
+    pub(super) fn read_patches(
+        &self,
+        read: PatchReader<'_>,
+    ) -> Result<Option<Vec<Patch>>, PatchError> {
+        let names = self.patches.as_ref();
+        names
+            .map(|names| names.iter().map(|name| Patch::read(name, read)).collect())
+            .transpose()
+    }
+
+    /// Changes `recipe`; `patches` are those that [`Self::patches`] names.
+    pub(super) fn apply(self, patches: Option<Vec<Patch>>, recipe: &mut Recipe) {
         fn lay<K: Ord, V>(below: &mut BTreeMap<K, V>, over: Option<BTreeMap<K, V>>) {
             below.extend(over.unwrap_or_default());
         }
@@ -42,8 +56,10 @@ impl RecipeOverride {
         lay(&mut recipe.env, self.env);
         lay(&mut recipe.config_settings, self.config_settings);
         set(&mut recipe.build_requires, self.build_requires);
+        set(&mut recipe.patches, patches);
         set(&mut recipe.exclude, self.exclude);
         set(&mut recipe.include, self.include);
+        set(&mut recipe.network, self.network);
         recipe.test = self.test.or(recipe.test.take());
         recipe.cores = self.cores.or(recipe.cores);
         recipe.memory = self.memory.or(recipe.memory);

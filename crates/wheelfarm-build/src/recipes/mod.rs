@@ -4,10 +4,12 @@
 //! the user's `[[overrides]]` that select the project and the cell.
 
 mod layer;
+mod patches;
 mod selector;
 mod size;
 
 pub use layer::{Override, RecipeOverride};
+pub use patches::{MAX_PATCH, Patch, PatchError, PatchReader};
 pub use selector::{Selector, SelectorError};
 pub use size::{SizeError, parse_size};
 
@@ -42,10 +44,15 @@ pub struct Recipe {
     pub config_settings: BTreeMap<String, ConfigValue>,
     /// Build requirements beside those the project states.
     pub build_requires: Vec<Requirement>,
+    /// Changes of the source, in this order.
+    #[serde(skip_deserializing)]
+    pub patches: Vec<Patch>,
     /// Libraries never to vendor: sonames, with `*` and `?`.
     pub exclude: Vec<String>,
     /// Libraries to vendor although no object is linked to them, as the code that loads them names them.
     pub include: Vec<String>,
+    /// Whether the build may use the network. Its records are marked.
+    pub network: bool,
     /// A command that proves the wheel in a bare runtime.
     pub test: Option<String>,
     /// Processor cores that the build fills: so many slots it takes.
@@ -68,7 +75,14 @@ pub enum ConfigValue {
 #[derive(Debug, Clone, Default)]
 pub struct Recipes {
     projects: BTreeMap<ProjectName, Recipe>,
-    overrides: Vec<Override>,
+    overrides: Vec<Selected>,
+}
+
+/// An override whose patches were read.
+#[derive(Debug, Clone)]
+struct Selected {
+    over: Override,
+    patches: Option<Vec<Patch>>,
 }
 
 impl Recipes {
@@ -84,15 +98,29 @@ impl Recipes {
     }
 
     /// Lays the user's recipes over these: keys that are not written there stay as they are here.
-    pub fn overlay(&mut self, user: BTreeMap<ProjectName, RecipeOverride>) {
+    pub fn overlay(
+        &mut self,
+        user: BTreeMap<ProjectName, RecipeOverride>,
+        read: PatchReader<'_>,
+    ) -> Result<(), PatchError> {
         for (name, over) in user {
-            over.apply(self.projects.entry(name).or_default());
+            let patches = over.read_patches(read)?;
+            over.apply(patches, self.projects.entry(name).or_default());
         }
+        Ok(())
     }
 
     /// Lays `overrides` over everything before, in their order.
-    pub fn override_selected(&mut self, overrides: Vec<Override>) {
-        self.overrides.extend(overrides);
+    pub fn override_selected(
+        &mut self,
+        overrides: Vec<Override>,
+        read: PatchReader<'_>,
+    ) -> Result<(), PatchError> {
+        for over in overrides {
+            let patches = over.recipe.read_patches(read)?;
+            self.overrides.push(Selected { over, patches });
+        }
+        Ok(())
     }
 
     /// The recipe for `project` in `cell`; an empty one if there is none.
@@ -100,9 +128,9 @@ impl Recipes {
         let mut recipe = self.of(project);
         if !self.overrides.is_empty() {
             let cell = cell.id();
-            for over in &self.overrides {
+            for Selected { over, patches } in &self.overrides {
                 if over.select.matches(project, &cell) {
-                    over.recipe.clone().apply(&mut recipe);
+                    over.recipe.clone().apply(patches.clone(), &mut recipe);
                 }
             }
         }
@@ -156,14 +184,14 @@ mod tests {
     fn the_user_replaces_what_is_written_only() {
         let mut recipes = Recipes::builtin();
         let user = toml::from_str("[pyyaml]\nsystem.apt = []\nenv = { A = \"1\" }").unwrap();
-        recipes.overlay(user);
+        recipes.overlay(user, &no_patch).unwrap();
         let recipe = recipes.of(&"pyyaml".parse().unwrap());
         assert_eq!(recipe.packages(PackageManager::Apt), [""; 0]);
         assert_eq!(recipe.packages(PackageManager::Apk), ["yaml-dev"]);
         assert!(recipe.test.is_some());
         assert_eq!(recipe.include, [""; 0]);
         let user = toml::from_str("[pyyaml]\ninclude = [\"libyaml-0.so.2\"]").unwrap();
-        recipes.overlay(user);
+        recipes.overlay(user, &no_patch).unwrap();
         let recipe = recipes.of(&"pyyaml".parse().unwrap());
         assert_eq!(recipe.include, ["libyaml-0.so.2"]);
         assert!(toml::from_str::<RecipeOverride>("sytem.apt = []").is_err());
@@ -172,10 +200,9 @@ mod tests {
     #[test]
     fn overrides_select_by_project_and_cell_and_the_last_wins() {
         let mut recipes = Recipes::default();
-        recipes.overlay(
-            toml::from_str("[x]\nenv = { A = \"1\", B = \"1\" }\nexclude = [\"a\", \"b\"]")
-                .unwrap(),
-        );
+        let user = toml::from_str("[x]\nenv = { A = \"1\", B = \"1\" }\nexclude = [\"a\", \"b\"]")
+            .unwrap();
+        recipes.overlay(user, &no_patch).unwrap();
         let overrides: BTreeMap<String, Vec<Override>> = toml::from_str(
             r#"
             [[overrides]]
@@ -189,7 +216,9 @@ mod tests {
             "#,
         )
         .unwrap();
-        recipes.override_selected(overrides.into_values().next().unwrap());
+        recipes
+            .override_selected(overrides.into_values().next().unwrap(), &no_patch)
+            .unwrap();
         let (x, y) = ("x".parse().unwrap(), "y".parse().unwrap());
         let recipe = recipes.get(&x, &cell("3.11"));
         assert_eq!(recipe.env.get("A").unwrap(), "1");
@@ -201,6 +230,32 @@ mod tests {
         assert_eq!(recipe.memory, None);
         assert_eq!(recipes.get(&y, &cell("3.11")).env.len(), 1);
         assert_eq!(recipes.of(&y), Recipe::default());
+    }
+
+    #[test]
+    fn patches_are_read_once_and_keep_their_order() {
+        let mut recipes = Recipes::default();
+        let user = toml::from_str("[x]\npatches = [\"b.patch\", \"a.patch\"]").unwrap();
+        let read = |name: &str| Ok(format!("--- {name}").into_bytes());
+        recipes.overlay(user, &read).unwrap();
+        let recipe = recipes.of(&"x".parse().unwrap());
+        let names: Vec<_> = recipe
+            .patches
+            .iter()
+            .map(|patch| patch.name.as_str())
+            .collect();
+        assert_eq!(names, ["b.patch", "a.patch"]);
+        assert_eq!(recipe.patches.first().unwrap().content, "--- b.patch");
+        let user = toml::from_str("[x]\npatches = [\"c.patch\"]").unwrap();
+        let error = recipes.overlay(user, &no_patch).unwrap_err();
+        assert!(error.to_string().contains("`c.patch`"), "{error}");
+        let user = toml::from_str("[x]\npatches = [\"c.patch\"]").unwrap();
+        let large = |_: &str| Ok(vec![0; MAX_PATCH + 1]);
+        assert!(recipes.overlay(user, &large).is_err());
+    }
+
+    fn no_patch(_: &str) -> std::io::Result<Vec<u8>> {
+        Err(std::io::Error::from(std::io::ErrorKind::NotFound))
     }
 
     fn cell(python: &str) -> Cell {

@@ -30,6 +30,17 @@ def dynamic_requirements(system, settings):
     return list(hook(settings) or []) if hook else []
 
 
+def apply_patches(patches, source):
+    """In their order; every line of context has to be there, though it may stand elsewhere in the file."""
+    for patch in patches:
+        print("applying the patch " + patch["name"], flush=True)
+        command = ["patch", "-p1", "-N", "-f", "-F0", "--no-backup-if-mismatch", "-i", "/in/" + patch["input"]]
+        if subprocess.run(command, cwd=source, stdin=subprocess.DEVNULL).returncode:
+            with open("/build/out/patch-failed", "w") as file:
+                file.write(patch["name"])
+            sys.exit("error: the patch %s does not apply" % patch["name"])
+
+
 def main():
     with open("/in/job.json") as file:
         job = json.load(file)
@@ -40,6 +51,7 @@ def main():
         with open("/build/requires.json", "w") as file:
             json.dump(requires, file)
         return
+    apply_patches(job["patches"], source)
     # In a process of its own: the back end must not see what the hook left behind.
     asked = subprocess.run([sys.executable, "-B", __file__, "requires"])
     if asked.returncode:

@@ -28,7 +28,7 @@ pub(crate) fn run(
         ConfigCommand::Schema => printer.result(SCHEMA.trim_end()),
         ConfigCommand::Show { projects } => {
             let config = Config::load(global)?;
-            let recipes = config.recipes();
+            let recipes = config.recipes()?;
             let names: BTreeSet<&ProjectName> = if projects.is_empty() {
                 config.package.keys().collect()
             } else {

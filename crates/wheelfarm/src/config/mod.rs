@@ -27,6 +27,9 @@ pub(crate) struct Config {
     pub(crate) farm: Farm,
     pub(crate) package: BTreeMap<ProjectName, RecipeOverride>,
     pub(crate) overrides: Vec<Override>,
+    /// What relative paths of the file are relative to.
+    #[serde(skip)]
+    directory: PathBuf,
 }
 
 /// `[farm]`. Paths are as they are to be opened: relative ones of the file were joined with its directory.
@@ -51,7 +54,8 @@ impl Config {
     pub(crate) fn load(global: &GlobalArgs) -> Result<Self, Failure> {
         let document = document::read(global.config.as_deref())?;
         let mut config: Self = document.typed(&global.set)?;
-        let directory = document.directory();
+        document.directory().clone_into(&mut config.directory);
+        let directory = &config.directory;
         for path in config
             .farm
             .requirements
@@ -70,11 +74,14 @@ impl Config {
     }
 
     /// The built-in recipes with this configuration's laid over them.
-    pub(crate) fn recipes(&self) -> Recipes {
+    pub(crate) fn recipes(&self) -> Result<Recipes, Failure> {
+        let read = |name: &str| fs_err::read(self.directory.join(name));
         let mut recipes = Recipes::builtin();
-        recipes.overlay(self.package.clone());
-        recipes.override_selected(self.overrides.clone());
         recipes
+            .overlay(self.package.clone(), &read)
+            .and_then(|()| recipes.override_selected(self.overrides.clone(), &read))
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(recipes)
     }
 }
 

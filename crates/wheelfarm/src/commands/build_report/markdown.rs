@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::model::BuildReport;
+use super::notes::notes;
 use super::text::{HEADER, cells, sums};
 
 /// GitHub refuses summaries of more than one MiB; what is left out is said.
@@ -20,6 +21,10 @@ pub(crate) fn summary(report: &BuildReport) -> String {
         for row in &rows {
             text.push_str(&line(&cells(row).map(|cell| escaped(&cell))));
         }
+    }
+    for note in notes(report) {
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, "\n> {}\n", escaped(&note));
     }
     for failure in &report.failures {
         // Writing to a string cannot fail.

@@ -5,6 +5,7 @@ mod github;
 mod junit;
 mod markdown;
 mod model;
+mod notes;
 mod text;
 
 pub(crate) use deliver::Delivery;

@@ -50,6 +50,8 @@ pub(crate) struct Wheel {
     pub(crate) origin: &'static str,
     pub(crate) vendored: Vec<Vendored>,
     pub(crate) proof: Option<Proof>,
+    /// Whether it was built without network; none of the index's, of which nobody knows.
+    pub(crate) hermetic: Option<bool>,
     /// How long it took in this run.
     pub(crate) seconds: f64,
 }
@@ -222,6 +224,7 @@ impl Wheel {
             filename: artifact.filename,
             sha256: artifact.wheel,
             size: artifact.size,
+            hermetic: (artifact.origin != Origin::Index).then_some(!artifact.network),
             origin: origin_word(artifact.origin),
             vendored: artifact.vendored,
             proof,
@@ -326,6 +329,7 @@ pub(crate) mod tests {
                     })
                     .collect(),
                 proof: None,
+                hermetic: Some(true),
                 seconds,
             };
         let cell = "cp311-manylinux_2_36_x86_64";

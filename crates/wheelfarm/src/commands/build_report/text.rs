@@ -4,6 +4,7 @@ use owo_colors::OwoColorize;
 use wheelfarm_store::Store;
 
 use super::model::{BuildReport, Row};
+use super::notes::notes;
 use crate::commands::table::table;
 use crate::printer::Printer;
 use crate::units::{harmless, size, time};
@@ -51,6 +52,9 @@ pub(crate) fn print_summary(report: &BuildReport, printer: Printer) {
         for line in table(&rows, &[3, 5]) {
             printer.note(line);
         }
+    }
+    for note in notes(report) {
+        printer.note(format_args!("{} {note}", "note:".yellow().bold()));
     }
     printer.note(sums(report));
 }

@@ -1,0 +1,130 @@
+//! What the configuration changes of a build.
+
+use wheelfarm_tests::farm::Farm;
+use wheelfarm_tests::index::Index;
+use wheelfarm_tests::sdist::Sdist;
+use wheelfarm_tests::wheel;
+
+use crate::support::{failed, needs_docker, only, store_is_whole};
+
+/// A back end that writes a module with what it sees: a text of the source, a variable, the network's interfaces.
+const SEEING: &str = r#"
+import socket
+
+TEXT = "as published"
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    interfaces = sorted(name for _, name in socket.if_nameindex())
+    seen = (TEXT, os.environ.get("SEEN"), interfaces)
+    return write_wheel(directory, {"seeing.py": "seen = %r\n" % (seen,)})
+"#;
+
+/// Changes the text; its lines stand elsewhere in the file than it says.
+const PATCH: &str = "--- a/backend.py\n+++ b/backend.py\n@@ -1,3 +1,3 @@\n \n-TEXT = \"as published\"\n+TEXT = \"as patched\"\n \n";
+
+fn seeing() -> Index {
+    let sdist = Sdist::with_backend("seeing", "1.0", &[], SEEING);
+    Index::start().unwrap().with(&sdist).unwrap()
+}
+
+fn farm(index: &Index, configuration: &str) -> Farm {
+    let farm = only(Farm::sharing().unwrap(), index);
+    let farm = farm.configure(configuration).unwrap();
+    fs_err::create_dir(farm.work().join("patches")).unwrap();
+    fs_err::write(farm.work().join("patches/text.patch"), PATCH).unwrap();
+    farm
+}
+
+#[test]
+fn patches_variables_and_network() {
+    needs_docker!();
+    let index = seeing();
+    let farm = farm(
+        &index,
+        r#"
+        [package.seeing]
+        patches = ["patches/text.patch"]
+        network = true
+        env = { SEEN = "package" }
+        [[overrides]]
+        select = "see* / cp311-*"
+        env = { SEEN = "override" }
+        "#,
+    );
+    let arguments = ["seeing", "--image", "debian-12"];
+    let report = farm.build(arguments).unwrap().success().unwrap();
+    let built = report.wheels.first().unwrap();
+    let module = wheel::read(&built.path, "seeing.py").unwrap();
+    let module = String::from_utf8(module).unwrap();
+    assert!(
+        module.starts_with("seen = ('as patched', 'override', ["),
+        "{module}"
+    );
+    assert!(module.contains("'eth0'"), "{module}");
+    assert_eq!(built.hermetic, Some(false));
+
+    // All of it is in the key: nothing is taken for the same build, and the same is not built again.
+    let run = farm.build(arguments).unwrap();
+    let report = run.success().unwrap();
+    assert_eq!(report.containers, 0);
+    assert!(run.stderr.contains("built with network"), "{}", run.stderr);
+    let set = ["--set", "package.seeing.network=false"];
+    let run = farm.build([&arguments[..], &set].concat()).unwrap();
+    let report = run.success().unwrap();
+    let built = report.wheels.first().unwrap();
+    let module = wheel::read(&built.path, "seeing.py").unwrap();
+    assert_eq!(module, b"seen = ('as patched', 'override', ['lo'])\n");
+    assert_eq!(
+        (built.origin.as_str(), built.hermetic),
+        ("built", Some(true))
+    );
+    store_is_whole(&farm);
+}
+
+#[test]
+fn a_patch_that_does_not_apply_is_named() {
+    needs_docker!();
+    let index = seeing();
+    let farm = farm(
+        &index,
+        "[package.seeing]\npatches = [\"patches/text.patch\", \"patches/again.patch\"]\n",
+    );
+    // Fuzz would let it through: the line before is another.
+    let again = PATCH.replace(" \n-TEXT", " import socket\n-TEXT");
+    fs_err::write(farm.work().join("patches/again.patch"), again).unwrap();
+    let run = farm.build(["seeing", "--image", "debian-12"]).unwrap();
+    let failures = failed(
+        &run,
+        3,
+        &["seeing 1.0", "`patches/again.patch` does not apply"],
+        &[],
+    );
+    assert!(failures.first().unwrap().log.is_some(), "{failures:?}");
+
+    fs_err::remove_file(farm.work().join("patches/again.patch")).unwrap();
+    let run = farm.build(["seeing", "--image", "debian-12"]).unwrap();
+    failed(&run, 2, &["patches/again.patch"], &[]);
+}
+
+#[test]
+fn what_the_configuration_says_wrong_is_said_before_anything_runs() {
+    let farm = Farm::new()
+        .unwrap()
+        .configure("[farm]\npyton = [\"3.11\"]\n")
+        .unwrap();
+    let run = farm.build(["seeing"]).unwrap();
+    failed(
+        &run,
+        2,
+        &["unknown key `pyton` in [farm]; did you mean `python`?"],
+        &[],
+    );
+    assert!(!farm.cache().exists(), "something was begun");
+    let run = farm.run(["config", "schema"]).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert!(
+        schema
+            .pointer("/properties/farm/properties/python")
+            .is_some()
+    );
+}
