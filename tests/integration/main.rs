@@ -17,6 +17,7 @@ mod patch;
 mod patch_support;
 mod places;
 mod repair_options;
+mod reports;
 mod requests;
 mod requirement_files;
 mod sources;

@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Repair(Box<inspect::RepairArgs>),
     /// Print the libraries below an ELF file or a wheel's objects
     Lddtree(inspect::LddtreeArgs),
+    /// Print what the last build of a project printed, or list the last builds
+    Logs(LogsArgs),
     /// Look after the store
     Store(StoreArgs),
     /// Show the configuration that holds here, or what it may say
@@ -125,6 +127,22 @@ pub(crate) enum ConfigCommand {
     },
     /// Print the JSON schema of wheelfarm.toml, for editors
     Schema,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Whose last log to print; without it the last builds are listed
+    #[arg(value_name = "PROJECT")]
+    pub(crate) project: Option<ProjectName>,
+    /// Only builds for this Python and target, or with names that begin so: `cp311`, `cp311-manylinux_2_36_x86_64`
+    #[arg(long, value_name = "CELL")]
+    pub(crate) cell: Option<String>,
+    /// Only builds that failed
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// How many builds to list
+    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    pub(crate) number: usize,
 }
 
 #[derive(Debug, Args)]

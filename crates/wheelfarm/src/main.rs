@@ -67,6 +67,7 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
         Command::Show(args) => commands::show::run(global, &args, printer),
         Command::Repair(args) => commands::repair::run(global, &args, printer),
         Command::Lddtree(args) => commands::lddtree::run(global, &args, printer),
+        Command::Logs(args) => wait(commands::logs::run(global, args, printer)),
         Command::Store(args) => wait(commands::store::run(global, args, printer)),
         Command::Config(args) => commands::config::run(global, &args, printer),
     }

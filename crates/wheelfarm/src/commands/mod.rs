@@ -6,6 +6,7 @@ pub(crate) mod config;
 mod graft_cache;
 pub(crate) mod images;
 pub(crate) mod lddtree;
+pub(crate) mod logs;
 mod opened;
 pub(crate) mod patch;
 pub(crate) mod repair;
