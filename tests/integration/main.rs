@@ -4,6 +4,7 @@
 //! those that need the engine do nothing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod build_requirements;
 mod configuration;
 mod crashes;
 mod engine;

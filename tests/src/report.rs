@@ -46,6 +46,22 @@ pub struct ReportedWheel {
     pub proof: Option<Proof>,
     /// Whether it was built without network; null for wheels of the index.
     pub hermetic: Option<bool>,
+    /// What was built to build it.
+    #[serde(default)]
+    pub build_requires: Vec<BuiltRequirement>,
+}
+
+/// A build requirement that had no wheel.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "the fields' names are the report's")]
+pub struct BuiltRequirement {
+    pub project: String,
+    pub version: String,
+    pub filename: String,
+    pub sha256: String,
+    /// `built` or `cached`.
+    pub origin: String,
+    pub build_requires: Vec<BuiltRequirement>,
 }
 
 /// A library that was put into a wheel.

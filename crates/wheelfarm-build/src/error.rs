@@ -50,6 +50,13 @@ impl JobError {
         }
     }
 
+    /// Says first where it happened: `outer: message`.
+    #[must_use]
+    pub(crate) fn within(mut self, outer: impl fmt::Display) -> Self {
+        self.message = format!("{outer}: {}", self.message);
+        self
+    }
+
     /// Adds what to try.
     #[must_use]
     pub fn with_hint(mut self, hint: Option<String>) -> Self {

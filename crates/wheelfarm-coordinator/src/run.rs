@@ -1,11 +1,12 @@
 //! From a request to a report.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use wheelfarm_build::matrix::Cell;
-use wheelfarm_build::pipeline::{self, Artifact, Context, Job, ProveRequest};
+use wheelfarm_build::pipeline::{self, Artifact, Choice, Context, Job, ProveRequest, Purpose};
 use wheelfarm_build::records::Proof;
 use wheelfarm_build::{Event, JobError, JobErrorKind};
 use wheelfarm_resolve::Wanted;
@@ -17,20 +18,31 @@ pub struct BuildRequest {
     /// What is wanted.
     pub wanted: Wanted,
     /// For which Pythons and targets, in which images.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<Arc<Cell>>,
     /// What is built although the index has a wheel.
     pub from_source: FromSource,
     /// Import every wheel that was built on a bare runtime.
     pub prove: bool,
 }
 
-/// What is built although the index has a wheel.
+/// What is built although the index has a wheel: of what is wanted, not of what builds it. Whoever distrusts wheels
+/// of back ends has to build those without wheels, and so first of all a back end that builds itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromSource {
     /// Everything.
     All,
     /// These.
     Only(BTreeSet<ProjectName>),
+}
+
+impl BuildRequest {
+    fn choice(&self, project: &ProjectName) -> Choice {
+        if self.from_source.includes(project) {
+            Choice::FromSource
+        } else {
+            Choice::Reuse
+        }
+    }
 }
 
 impl FromSource {
@@ -55,7 +67,7 @@ pub struct Report {
 #[derive(Debug, Clone)]
 pub struct BuiltWheel {
     /// Where and for what.
-    pub cell: Cell,
+    pub cell: Arc<Cell>,
     /// The wheel.
     pub artifact: Artifact,
     /// What importing it on a bare runtime gave, if it was proved.
@@ -98,7 +110,7 @@ pub async fn run(context: &Context, request: &BuildRequest) -> Report {
 /// The names of images that cannot be had: one failure for each, not one for every job that wants it.
 async fn prepare_images(
     context: &Context,
-    cells: &[Cell],
+    cells: &[Arc<Cell>],
     report: &mut Report,
 ) -> BTreeSet<String> {
     let images: BTreeMap<_, _> = cells.iter().map(|cell| (&cell.image.name, cell)).collect();
@@ -114,7 +126,7 @@ async fn prepare_images(
     unavailable
 }
 
-async fn run_cell(context: &Context, request: &BuildRequest, cell: &Cell) -> Report {
+async fn run_cell(context: &Context, request: &BuildRequest, cell: &Arc<Cell>) -> Report {
     let mut report = Report::default();
     let jobs = match resolve(context, request, cell).await {
         Ok(jobs) => jobs,
@@ -172,7 +184,7 @@ async fn run_cell(context: &Context, request: &BuildRequest, cell: &Cell) -> Rep
             report.failures.push(Failure { job, error });
         } else {
             report.wheels.push(BuiltWheel {
-                cell: cell.clone(),
+                cell: Arc::clone(cell),
                 artifact,
                 proof,
             });
@@ -184,12 +196,13 @@ async fn run_cell(context: &Context, request: &BuildRequest, cell: &Cell) -> Rep
 async fn resolve(
     context: &Context,
     request: &BuildRequest,
-    cell: &Cell,
+    cell: &Arc<Cell>,
 ) -> Result<Vec<Job>, JobError> {
     let lock = pipeline::resolve(context, cell, &request.wanted).await?;
     let job = |package: wheelfarm_resolve::LockedPackage| Job {
-        from_source: request.from_source.includes(&package.name),
-        cell: cell.clone(),
+        choice: request.choice(&package.name),
+        purpose: Purpose::Wanted,
+        cell: Arc::clone(cell),
         package,
     };
     Ok(lock.packages.into_iter().map(job).collect())

@@ -112,27 +112,52 @@ impl Resolver {
         not_before: u64,
         now: u64,
     ) -> Result<Lock, ResolveError> {
-        let key = LockKey {
-            schema: 1,
-            request,
-            uv: &self.uv.version,
-            indexes: &self.settings.index_identity,
-        };
-        let key = Digest::of(serde_json::to_vec(&key).unwrap_or_default());
-        if let Some((made, LockRecord { lock })) =
-            self.store.latest::<LockRecord>("lock", &key).await?
-            && made >= not_before
-            && let Ok(text) = self.store.get(&lock).await
-        {
-            return Lock::parse(&String::from_utf8_lossy(&text));
+        if let Some((_, lock)) = self.stored(request, not_before).await? {
+            return Ok(lock);
         }
         let text = self.run_uv(request, known).await?;
         let lock = Lock::parse(&text)?;
         let record = LockRecord {
             lock: self.store.put(text.into()).await?,
         };
-        self.store.append("lock", &key, now, &record).await?;
+        self.store
+            .append("lock", &self.key(request), now, &record)
+            .await?;
         Ok(lock)
+    }
+
+    /// The newest lock for `request` that was made at or after `not_before`, with the time it was made; both in
+    /// seconds since 1970. Resolves nothing.
+    pub async fn stored(
+        &self,
+        request: &CompileRequest,
+        not_before: u64,
+    ) -> Result<Option<(u64, Lock)>, ResolveError> {
+        let key = self.key(request);
+        let Some((made, LockRecord { lock })) =
+            self.store.latest::<LockRecord>("lock", &key).await?
+        else {
+            return Ok(None);
+        };
+        if made < not_before {
+            return Ok(None);
+        }
+        // One whose text was lost is made again.
+        let Ok(text) = self.store.get(&lock).await else {
+            return Ok(None);
+        };
+        Ok(Some((made, Lock::parse(&String::from_utf8_lossy(&text))?)))
+    }
+
+    /// Under which key locks for `request` are filed.
+    fn key(&self, request: &CompileRequest) -> Digest {
+        let key = LockKey {
+            schema: 1,
+            request,
+            uv: &self.uv.version,
+            indexes: &self.settings.index_identity,
+        };
+        Digest::of(serde_json::to_vec(&key).unwrap_or_default())
     }
 
     async fn run_uv(

@@ -24,33 +24,66 @@ pub async fn prepare_image(context: &Context, cell: &Cell) -> Result<(), JobErro
     image_content(context, &job, cell).await.map(drop)
 }
 
-/// The content of the cell's builder image: that of the image here, else what the store remembers, else that of
-/// the image that is made sure of now.
-async fn image_content(context: &Context, job: &str, cell: &Cell) -> Result<Digest, JobError> {
+/// The content of the cell's builder image: that of the image here, else what the store remembers. Gets no image.
+async fn known_content(context: &Context, cell: &Cell) -> Result<Option<Digest>, JobError> {
     let key = image_key(cell);
     let remembered = context.store.latest::<Digest>("image", &key).await?;
-    let content = match (context.environments.image(&cell.image).await?, &remembered) {
-        (Some(facts), _) => facts.content,
-        (None, Some((_, content))) => return Ok(*content),
-        (None, None) => {
-            let log = context.log_of(job);
-            let ensure = async {
-                Ok(context
-                    .environments
-                    .ensure_image(&cell.image, log, &context.cancel)
-                    .await?)
-            };
-            context.staged(job, Stage::Image, ensure).await?.0.content
-        }
+    let Some(facts) = context.environments.image(&cell.image).await? else {
+        return Ok(remembered.map(|(_, content)| content));
     };
-    if remembered.as_ref().map(|(_, content)| content) != Some(&content) {
+    remember_content(context, &key, remembered, facts.content).await?;
+    Ok(Some(facts.content))
+}
+
+async fn remember_content(
+    context: &Context,
+    key: &Digest,
+    remembered: Option<(u64, Digest)>,
+    content: Digest,
+) -> Result<(), JobError> {
+    if remembered.is_none_or(|(_, remembered)| remembered != content) {
         let number = remembered.map_or(1, |(number, _)| number + 1);
-        context
-            .store
-            .append("image", &key, number, &content)
-            .await?;
+        context.store.append("image", key, number, &content).await?;
     }
+    Ok(())
+}
+
+/// The content of the cell's builder image, of which is made sure if neither this machine nor the store knows it.
+async fn image_content(context: &Context, job: &str, cell: &Cell) -> Result<Digest, JobError> {
+    if let Some(content) = known_content(context, cell).await? {
+        return Ok(content);
+    }
+    let log = context.log_of(job);
+    let ensure = async {
+        Ok(context
+            .environments
+            .ensure_image(&cell.image, log, &context.cancel)
+            .await?)
+    };
+    let content = context.staged(job, Stage::Image, ensure).await?.0.content;
+    remember_content(context, &image_key(cell), None, content).await?;
     Ok(content)
+}
+
+fn recipe_of(cell: &Cell, recipe: &Recipe, image_content: Digest) -> EnvironmentRecipe {
+    EnvironmentRecipe {
+        image: cell.image.name.clone(),
+        image_content,
+        manager: cell.image.manager,
+        packages: recipe.packages(cell.image.manager),
+    }
+}
+
+/// The environment for `recipe` in `cell`, as the store has it pinned; none if it never was made.
+pub(super) async fn known(
+    context: &Context,
+    cell: &Cell,
+    recipe: &Recipe,
+) -> Result<Option<EnvironmentRecord>, JobError> {
+    match known_content(context, cell).await? {
+        Some(content) => latest(context, &recipe_of(cell, recipe, content)).await,
+        None => Ok(None),
+    }
 }
 
 /// The environment for `recipe` in `cell`, as the store has it pinned; made now if it never was.
@@ -60,12 +93,7 @@ pub(super) async fn pinned(
     cell: &Cell,
     recipe: &Recipe,
 ) -> Result<EnvironmentRecord, JobError> {
-    let recipe = EnvironmentRecipe {
-        image: cell.image.name.clone(),
-        image_content: image_content(context, job, cell).await?,
-        manager: cell.image.manager,
-        packages: recipe.packages(cell.image.manager),
-    };
+    let recipe = recipe_of(cell, recipe, image_content(context, job, cell).await?);
     if let Some(record) = latest(context, &recipe).await? {
         return Ok(record);
     }

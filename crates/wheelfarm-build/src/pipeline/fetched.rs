@@ -33,5 +33,6 @@ pub(super) async fn fetch(
         modules: Vec::new(),
         test: None,
         network: false,
+        requires: Vec::new(),
     })
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
-use wheelfarm_resolve::{BuildSystem, LockedFile};
-use wheelfarm_types::{Digest, SdistFilename, WheelFilename};
+use wheelfarm_resolve::LockedFile;
+use wheelfarm_types::{Digest, SdistFilename};
 
 use super::Job;
 use super::context::Context;
+use super::raw::Prepared;
+use super::requires::BuildRequires;
 use crate::action::{Action, Limits};
 use crate::environment::EnvironmentRecord;
 use crate::error::JobError;
@@ -57,16 +59,25 @@ pub(super) fn raw_inputs(
     sdist: &LockedFile<SdistFilename>,
     recipe: &Recipe,
     environment: &EnvironmentRecord,
-    wheels: &[LockedFile<WheelFilename>],
+    requires: &BuildRequires,
     env: &BTreeMap<String, String>,
 ) -> RawInputs {
-    let mut build_requires: Vec<_> = wheels.iter().map(pinned).collect();
+    let mut build_requires: Vec<_> = requires
+        .files()
+        .map(|(name, sha256)| PinnedFile {
+            name: name.to_string(),
+            sha256,
+        })
+        .collect();
     build_requires.sort();
     RawInputs {
         schema: BUILD_SCHEMA,
         project: job.package.name.clone(),
         version: job.package.version.clone(),
-        source: pinned(sdist),
+        source: PinnedFile {
+            name: sdist.filename.to_string(),
+            sha256: sdist.sha256,
+        },
         python: job.cell.python,
         environment: environment.recipe.digest(),
         manifest: environment.manifest_digest(),
@@ -84,13 +95,6 @@ pub(super) fn raw_inputs(
     }
 }
 
-fn pinned<N: std::fmt::Display>(file: &LockedFile<N>) -> PinnedFile {
-    PinnedFile {
-        name: file.filename.to_string(),
-        sha256: file.sha256,
-    }
-}
-
 /// What tells build tools to run `share` processes at a time. Not part of any key: how many cores there are must not
 /// change what is built.
 fn parallelism(share: u32) -> BTreeMap<String, String> {
@@ -102,34 +106,27 @@ fn parallelism(share: u32) -> BTreeMap<String, String> {
 }
 
 /// The build as an executor gets it; it may run `share` processes at a time.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "they are the action's ingredients, used once"
-)]
 pub(super) async fn action(
     context: &Context,
     job: &Job,
     sdist: &LockedFile<SdistFilename>,
     recipe: &Recipe,
-    system: &BuildSystem,
-    wheels: &[LockedFile<WheelFilename>],
+    prepared: &Prepared,
     image: String,
-    raw: &RawInputs,
     share: u32,
 ) -> Result<Action, JobError> {
     let mut environment = parallelism(share);
-    environment.extend(raw.env.clone());
+    environment.extend(prepared.inputs.env.clone());
     let mut requirements = String::new();
     let mut inputs = BTreeMap::new();
-    for wheel in wheels {
-        let name = &wheel.filename;
+    for (name, sha256) in prepared.requires.files() {
         // Writing to a string cannot fail.
         let _infallible = writeln!(
             requirements,
             "{}=={} --hash=sha256:{}",
-            name.name, name.version, wheel.sha256
+            name.name, name.version, sha256
         );
-        inputs.insert(format!("wheels/{name}"), wheel.sha256);
+        inputs.insert(format!("wheels/{name}"), sha256);
     }
     let source = format!("source/{}", sdist.filename);
     inputs.insert(source.clone(), sdist.sha256);
@@ -143,7 +140,7 @@ pub(super) async fn action(
         patches.push(json!({ "name": patch.name, "input": input }));
     }
     let description = json!({
-        "build-system": system, "config-settings": recipe.config_settings, "patches": patches,
+        "build-system": prepared.system, "config-settings": recipe.config_settings, "patches": patches,
     });
     let files = [
         ("build.sh", BUILD_SH.to_owned()),

@@ -9,15 +9,15 @@ use wheelfarm_repair::{Graft, GraftCache, RepairError, RepairOptions, apply, pla
 use wheelfarm_types::{BuildTag, Digest, Target, WheelFilename};
 use wheelfarm_wheel::{Scheme, Wheel, WheelError, WheelWriter};
 
-use super::Job;
 use super::context::{Context, run_cpu};
+use super::raw::RawWheel;
 use super::slots::Claim;
-use crate::environment::EnvironmentRecord;
+use super::{Job, Purpose};
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::pipeline::grafts::StoredGrafts;
 use crate::recipes::Recipe;
-use crate::records::{REPAIR_SCHEMA, RawRecord, Vendored, WheelInputs, WheelRecord, kind};
+use crate::records::{REPAIR_SCHEMA, Vendored, WheelInputs, WheelRecord, kind};
 
 /// A wheel after audit and repair.
 struct Repaired {
@@ -27,45 +27,63 @@ struct Repaired {
     modules: Vec<String>,
 }
 
+/// What the wheel to hand out for `raw` is made of.
+fn inputs_of(context: &Context, job: &Job, raw: &RawWheel, recipe: &Recipe) -> WheelInputs {
+    // A build requirement is not handed out: its name need not say whose build it is, and what it is built for does
+    // not depend on whether names are to say so.
+    let tagged = context.build_tag && job.purpose == Purpose::Wanted;
+    WheelInputs {
+        schema: REPAIR_SCHEMA,
+        tool: concat!("wheelfarm ", env!("CARGO_PKG_VERSION")).to_owned(),
+        raw_filename: raw.record.filename.clone(),
+        raw: raw.record.wheel,
+        raw_key: crate::key::canonical_digest(&raw.record.inputs),
+        target: job.cell.target,
+        libraries: raw.environment.root,
+        exclude: recipe.exclude.clone(),
+        include: recipe.include.clone(),
+        build_tag: tagged.then_some(raw.environment.generation),
+    }
+}
+
+/// The wheel to hand out for `raw`, if it was made before.
+pub(super) async fn look(
+    context: &Context,
+    job: &Job,
+    raw: &RawWheel,
+    recipe: &Recipe,
+) -> Result<Option<WheelRecord>, JobError> {
+    let inputs = inputs_of(context, job, raw, recipe);
+    recorded(context, &crate::key::canonical_digest(&inputs)).await
+}
+
+async fn recorded(context: &Context, key: &Digest) -> Result<Option<WheelRecord>, JobError> {
+    context
+        .with_wheel(kind::WHEEL, key, |record: &WheelRecord| record.wheel)
+        .await
+}
+
 /// The wheel to hand out for `raw`, and whether it was made just now.
 pub(super) async fn repaired_wheel(
     context: &Context,
     job: &Job,
-    raw: &RawRecord,
-    environment: &EnvironmentRecord,
+    raw: &RawWheel,
     recipe: &Recipe,
 ) -> Result<(WheelRecord, bool), JobError> {
-    let inputs = WheelInputs {
-        schema: REPAIR_SCHEMA,
-        tool: concat!("wheelfarm ", env!("CARGO_PKG_VERSION")).to_owned(),
-        raw_filename: raw.filename.clone(),
-        raw: raw.wheel,
-        raw_key: crate::key::canonical_digest(&raw.inputs),
-        target: job.cell.target,
-        libraries: environment.root,
-        exclude: recipe.exclude.clone(),
-        include: recipe.include.clone(),
-        build_tag: context.build_tag.then_some(environment.generation),
-    };
+    let inputs = inputs_of(context, job, raw, recipe);
     let key = crate::key::canonical_digest(&inputs);
-    if let Some(record) = context
-        .with_wheel(kind::WHEEL, &key, |record: &WheelRecord| record.wheel)
-        .await?
-    {
+    if let Some(record) = recorded(context, &key).await? {
         return Ok((record, false));
     }
     let _flight = context.flights.enter(key).await;
-    if let Some(record) = context
-        .with_wheel(kind::WHEEL, &key, |record: &WheelRecord| record.wheel)
-        .await?
-    {
+    if let Some(record) = recorded(context, &key).await? {
         return Ok((record, false));
     }
-    let root = library_root(context, environment.root).await?;
+    let root = library_root(context, raw.environment.root).await?;
     let slot = context.slot(Claim::default()).await?;
     let work = async {
-        let bytes = context.store.get(&raw.wheel).await?;
-        let (filename, inputs) = (raw.filename.clone(), inputs.clone());
+        let bytes = context.store.get(&raw.record.wheel).await?;
+        let (filename, inputs) = (raw.record.filename.clone(), inputs.clone());
         let grafts = StoredGrafts::of(&context.store);
         run_cpu(move || repair(bytes, filename, &root, &inputs, key, &grafts)).await
     };

@@ -93,7 +93,7 @@ async fn build(
     .await?;
     let request = BuildRequest {
         wanted: selection::wanted(selected, inputs),
-        cells,
+        cells: cells.into_iter().map(Arc::new).collect(),
         from_source: selection::from_source(selected, &config.farm.from_source)?,
         prove: !args.no_prove,
     };

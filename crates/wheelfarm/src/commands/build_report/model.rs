@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use wheelfarm_build::pipeline::Origin;
+use wheelfarm_build::pipeline::{Artifact, Origin};
 use wheelfarm_build::records::{Proof, Vendored};
 use wheelfarm_build::{JobError, JobErrorKind};
 use wheelfarm_coordinator::{BuiltWheel, Failure, Report};
@@ -52,8 +52,24 @@ pub(crate) struct Wheel {
     pub(crate) proof: Option<Proof>,
     /// Whether it was built without network; none of the index's, of which nobody knows.
     pub(crate) hermetic: Option<bool>,
+    /// What was built to build it, since the index has no wheels of it.
+    pub(crate) build_requires: Vec<Requirement>,
     /// How long it took in this run.
     pub(crate) seconds: f64,
+}
+
+/// A build requirement that was built, and what was built for that.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Requirement {
+    pub(crate) project: ProjectName,
+    pub(crate) version: Version,
+    pub(crate) filename: WheelFilename,
+    pub(crate) sha256: Digest,
+    pub(crate) size: u64,
+    /// `built` or `cached`.
+    pub(crate) origin: &'static str,
+    pub(crate) vendored: Vec<Vendored>,
+    pub(crate) build_requires: Vec<Requirement>,
 }
 
 /// What failed.
@@ -220,7 +236,7 @@ impl Wheel {
             python: cell.python,
             target: cell.target,
             cell: cell.id(),
-            image: cell.image.name,
+            image: cell.image.name.clone(),
             filename: artifact.filename,
             sha256: artifact.wheel,
             size: artifact.size,
@@ -228,6 +244,11 @@ impl Wheel {
             origin: origin_word(artifact.origin),
             vendored: artifact.vendored,
             proof,
+            build_requires: artifact
+                .requires
+                .into_iter()
+                .map(Requirement::new)
+                .collect(),
         }
     }
 
@@ -248,6 +269,21 @@ impl Wheel {
                 .map(|library| library.soname.clone())
                 .collect(),
             seconds: self.seconds,
+        }
+    }
+}
+
+impl Requirement {
+    fn new(artifact: Artifact) -> Self {
+        Self {
+            project: artifact.project,
+            version: artifact.version,
+            filename: artifact.filename,
+            sha256: artifact.wheel,
+            size: artifact.size,
+            origin: origin_word(artifact.origin),
+            vendored: artifact.vendored,
+            build_requires: artifact.requires.into_iter().map(Self::new).collect(),
         }
     }
 }
@@ -330,6 +366,7 @@ pub(crate) mod tests {
                     .collect(),
                 proof: None,
                 hermetic: Some(true),
+                build_requires: Vec::new(),
                 seconds,
             };
         let cell = "cp311-manylinux_2_36_x86_64";
