@@ -17,6 +17,7 @@ mod other_packages;
 mod patch;
 mod patch_support;
 mod places;
+mod proofs;
 mod repair_options;
 mod reports;
 mod requests;

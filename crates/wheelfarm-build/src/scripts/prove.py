@@ -12,23 +12,45 @@ import subprocess
 import sys
 import zipfile
 
-SITE = "/build/site"
+PREFIX = "/build/env"
+PYTHON = os.path.join(PREFIX, "bin", "python")
 
 # What the dynamic linker says through an ImportError when a library or symbol is not there.
 LINKER = ("cannot open shared object file", "undefined symbol", "not found (required by", "wrong ELF class",
           "invalid ELF header", "cannot enable executable stack", "cannot allocate memory in static TLS block")
 
-ENVIRONMENT = dict(os.environ, LD_BIND_NOW="1", PYTHONPATH=SITE, PYTHONDONTWRITEBYTECODE="1")
+ENVIRONMENT = dict(os.environ, LD_BIND_NOW="1", PYTHONDONTWRITEBYTECODE="1",
+                   PATH=os.path.join(PREFIX, "bin") + os.pathsep + os.environ.get("PATH", os.defpath))
 
 
 def install():
-    """Unpacks all wheels as an installer would: what is for site-packages, to one directory."""
+    """Makes a virtual environment and unpacks all wheels into it, as an installer would."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", PREFIX], check=True)
+    site = subprocess.run([PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"], check=True,
+                          stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
     for wheel in sorted(glob.glob("/in/wheels/*.whl")):
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(SITE)
-    for part in ("purelib", "platlib"):
-        for directory in glob.glob(os.path.join(SITE, "*.data", part)):
-            shutil.copytree(directory, SITE, dirs_exist_ok=True)
+            archive.extractall(site)
+    for part, place in (("purelib", site), ("platlib", site), ("data", PREFIX)):
+        for directory in glob.glob(os.path.join(site, "*.data", part)):
+            shutil.copytree(directory, place, dirs_exist_ok=True)
+    for script in glob.glob(os.path.join(site, "*.data", "scripts", "*")):
+        install_script(script)
+    # Zip files hold modes, which this module does not restore.
+    for program in glob.glob(os.path.join(site, "*.scripts", "*")):
+        os.chmod(program, 0o755)
+
+
+def install_script(path):
+    """A script that begins with `#!python` gets this environment's, as the specification of wheels has it."""
+    with open(path, "rb") as file:
+        first, rest = file.readline(), file.read()
+    if first.startswith(b"#!python"):
+        first = b"#!" + PYTHON.encode() + b"\n"
+    place = os.path.join(PREFIX, "bin", os.path.basename(path))
+    with open(place, "wb") as file:
+        file.write(first + rest)
+    os.chmod(place, 0o755)
 
 
 def run(command):
@@ -38,6 +60,8 @@ def run(command):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     except subprocess.TimeoutExpired:
         return "no end after 120 s", True
+    except OSError as error:
+        return str(error), False
     if done.returncode == 0:
         return None, False
     lines = [line for line in done.stdout.splitlines() if line.strip()]
@@ -50,19 +74,18 @@ def run(command):
 def prove(wheel):
     imported, noted, failed = [], {}, {}
     for module in wheel["modules"]:
-        error, fatal = run([sys.executable, "-c", "import importlib; importlib.import_module(%r)" % module])
+        error, fatal = run([PYTHON, "-c", "import importlib; importlib.import_module(%r)" % module])
         if error is None:
             imported.append(module)
         elif fatal:
             failed[module] = error
         else:
             noted[module] = error
-    if wheel["modules"] and not imported and not failed:
+    if wheel["modules"] and not imported and not failed and not wheel["test"]:
         failed = noted
     if wheel["test"]:
-        # "python" in a recipe's test is this interpreter.
-        words = [sys.executable if word == "python" else word for word in shlex.split(wheel["test"])]
-        error, _ = run(words)
+        # "python" in a recipe's test is the environment's.
+        error, _ = run(shlex.split(wheel["test"]))
         if error is not None:
             failed[wheel["test"]] = error
     print("%s: imported %s" % (wheel["project"], ", ".join(imported) or "nothing"))
