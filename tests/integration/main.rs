@@ -18,6 +18,7 @@ mod patch;
 mod patch_support;
 mod places;
 mod proofs;
+mod provenance;
 mod repair_options;
 mod reports;
 mod requests;

@@ -10,6 +10,7 @@ pub mod history;
 mod key;
 pub mod matrix;
 pub mod pipeline;
+pub mod provenance;
 #[cfg(test)]
 mod recipe_data_tests;
 pub mod recipes;

@@ -35,6 +35,7 @@ pub(crate) mod kind {
     pub(crate) const ENVIRONMENT: &str = "environment";
     pub(crate) const FAILURE: &str = "failure";
     pub(crate) const HISTORY: &str = "history";
+    pub(crate) const PROVENANCE: &str = "provenance";
 }
 
 /// Everything that can change the bytes of a raw wheel. Its canonical JSON's digest is the job's key.
@@ -188,6 +189,12 @@ pub(crate) struct FailureRecord {
     pub(crate) inputs: RawInputs,
     pub(crate) log: Digest,
     pub(crate) reason: String,
+}
+
+/// Where the statement about a wheel is, by the wheel's digest: see [`crate::provenance`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProvenanceRecord {
+    pub(crate) blob: Digest,
 }
 
 /// A build that ended, in the history of its project and cell: see [`crate::history`].

@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Lddtree(inspect::LddtreeArgs),
     /// Print what the last build of a project printed, or list the last builds
     Logs(LogsArgs),
+    /// Check wheels against their RECORD, their provenance and its signature
+    Verify(VerifyArgs),
     /// Look after the store
     Store(StoreArgs),
     /// Show the configuration that holds here, or what it may say
@@ -143,6 +145,16 @@ pub(crate) struct LogsArgs {
     /// How many builds to list
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     pub(crate) number: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Wheels; their provenance is in `<wheel>.provenance.json` beside them, or in the store
+    #[arg(required = true, value_name = "WHEEL")]
+    pub(crate) wheels: Vec<PathBuf>,
+    /// Ed25519 public key in PEM: the provenance must be signed with its private key
+    #[arg(long, env = "WHEELFARM_VERIFY_KEY", value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod config;
+mod dsse;
 mod environment;
 mod exit;
 mod index_settings;
@@ -68,6 +69,7 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
         Command::Repair(args) => commands::repair::run(global, &args, printer),
         Command::Lddtree(args) => commands::lddtree::run(global, &args, printer),
         Command::Logs(args) => wait(commands::logs::run(global, args, printer)),
+        Command::Verify(args) => wait(commands::verify::run(global, args, printer)),
         Command::Store(args) => wait(commands::store::run(global, args, printer)),
         Command::Config(args) => commands::config::run(global, &args, printer),
     }

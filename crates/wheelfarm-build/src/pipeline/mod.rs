@@ -33,6 +33,7 @@ use self::chain::Chain;
 use self::raw::{RawLook, RawWheel};
 use crate::error::{JobError, JobErrorKind};
 use crate::matrix::Cell;
+use crate::provenance;
 use crate::recipes::Recipe;
 use crate::records::{Vendored, WheelRecord};
 
@@ -180,6 +181,7 @@ fn run_in<'a>(
         let chain = Chain::new(job, outer);
         let raw = raw::raw_wheel(context, &chain, job, sdist, &recipe).await?;
         let (record, repaired) = repair::repaired_wheel(context, job, &raw, &recipe).await?;
+        provenance::file(&context.store, &record, &raw.record, &raw.environment).await?;
         Ok(artifact(job, raw, record, recipe, repaired))
     })
 }

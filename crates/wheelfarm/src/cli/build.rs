@@ -25,6 +25,12 @@ pub(crate) struct BuildArgs {
     /// Longest time of one build: `90s`, `30m`, `2h`, or seconds [default: 30m]
     #[arg(long, env = "WHEELFARM_TIMEOUT", value_name = "TIME")]
     pub(crate) timeout: Option<Seconds>,
+    /// Write what each wheel was made from beside it: `<wheel>.provenance.json`
+    #[arg(long)]
+    pub(crate) provenance: bool,
+    /// Ed25519 private key in PEM to sign the provenance with; implies `--provenance`
+    #[arg(long, env = "WHEELFARM_SIGN_KEY", value_name = "FILE")]
+    pub(crate) sign_key: Option<PathBuf>,
     /// Write the outcome of every package in JUnit's XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,

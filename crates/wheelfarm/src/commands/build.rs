@@ -8,10 +8,11 @@ use wheelfarm_coordinator::{BuildRequest, write_wheelhouse};
 use wheelfarm_resolve::inputs::Inputs;
 
 use super::build_report::{BuildReport, Delivery, Totals};
-use super::selection;
+use super::{provenance, selection};
 use crate::cli::GlobalArgs;
 use crate::cli::build::BuildArgs;
 use crate::config::Config;
+use crate::dsse::SigningKey;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
@@ -28,6 +29,9 @@ pub(crate) async fn run(
     // What cannot be meant is said before anything is opened or started.
     let inputs = selection::inputs(&args.selection, &config)?;
     check_writable(&args.out)?;
+    let key = args.sign_key.as_ref().or(config.farm.sign_key.as_ref());
+    let key = key.map(|path| SigningKey::read(path)).transpose()?;
+    let provenance_wanted = args.provenance || config.farm.provenance || key.is_some();
     let places = Places::open(global, &config).await?;
     let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
@@ -50,12 +54,18 @@ pub(crate) async fn run(
     let locks = write_wheelhouse(&places.store, &report.wheels, &args.out)
         .await
         .map_err(|error| Failure::machine(error.to_string()))?;
+    let provenance = if provenance_wanted {
+        provenance::write(&places.store, &report.wheels, &args.out, key.as_ref()).await?
+    } else {
+        Vec::new()
+    };
     let totals = Totals {
         containers: docker.started(),
         downloaded,
         seconds: progress.seconds(),
     };
-    let report = BuildReport::new(report, &args.out, locks, progress.steps(), &totals);
+    let mut report = BuildReport::new(report, &args.out, locks, progress.steps(), &totals);
+    report.provenance = provenance;
     let delivery = Delivery {
         store: &places.store,
         format: global.format,

@@ -46,6 +46,8 @@ pub(crate) struct Farm {
     pub(crate) from_source: Vec<String>,
     pub(crate) timeout: Option<Seconds>,
     pub(crate) jobs: Option<NonZeroUsize>,
+    pub(crate) provenance: bool,
+    pub(crate) sign_key: Option<PathBuf>,
 }
 
 impl Config {
@@ -61,6 +63,7 @@ impl Config {
             .requirements
             .iter_mut()
             .chain(&mut config.farm.constraints)
+            .chain(&mut config.farm.sign_key)
         {
             *path = directory.join(&path);
         }

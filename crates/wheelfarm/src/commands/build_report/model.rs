@@ -23,6 +23,8 @@ pub(crate) struct BuildReport {
     version: u32,
     pub(crate) wheels: Vec<Wheel>,
     pub(crate) locks: Vec<PathBuf>,
+    /// Statements beside the wheels.
+    pub(crate) provenance: Vec<PathBuf>,
     pub(crate) failures: Vec<Failed>,
     pub(crate) steps: Vec<Step>,
     pub(crate) containers: u64,
@@ -155,6 +157,7 @@ impl BuildReport {
                 .map(|failure| Failed::new(failure, &took))
                 .collect(),
             locks,
+            provenance: Vec::new(),
             containers: totals.containers,
             downloaded: totals.downloaded,
             seconds: totals.seconds,
@@ -398,6 +401,7 @@ pub(crate) mod tests {
                 ),
             ],
             locks: vec![],
+            provenance: vec![],
             failures: vec![Failed {
                 job: format!("bad 2.0 {cell}"),
                 kind: "package",
