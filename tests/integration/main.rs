@@ -19,6 +19,7 @@ mod patch_support;
 mod places;
 mod proofs;
 mod provenance;
+mod pythons;
 mod repair_options;
 mod reports;
 mod requests;

@@ -39,6 +39,8 @@ pub struct Action {
     pub inputs: BTreeMap<String, Digest>,
     /// Executables under [`TOOL_DIR`], by name: kept between actions, since they seldom change.
     pub tools: BTreeMap<String, Digest>,
+    /// Directories by absolute path, read-only: the stored `.tar.gz` is unpacked there. Kept between actions too.
+    pub trees: BTreeMap<String, Digest>,
     /// Program and arguments, run in [`WORK_DIR`].
     pub command: Vec<String>,
     /// The whole environment beside what the image sets.

@@ -1,6 +1,6 @@
 //! The catalogue of builder images: data (`images/catalogue.toml`), parsed once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -16,6 +16,8 @@ pub struct Catalogue {
     images: Vec<BuilderImage>,
     /// How Debian-made images are made.
     pub debian_recipe: DebianRecipe,
+    /// Where the sources of Pythons come from: the Debian suites to look in, the best first.
+    pub python_sources: BTreeMap<PythonVersion, Vec<String>>,
 }
 
 /// One builder image for one architecture.
@@ -27,8 +29,12 @@ pub struct BuilderImage {
     pub target: Target,
     /// How system packages are added to it.
     pub manager: PackageManager,
-    /// The Pythons in it.
+    /// The Pythons it has, sorted: its own and those in [`Self::compiled`].
     pub pythons: Vec<PythonVersion>,
+    /// Pythons that were compiled for it: their files, as the store has them.
+    pub compiled: BTreeMap<PythonVersion, Digest>,
+    /// Pythons that can be compiled for it.
+    pub compilable: BTreeSet<PythonVersion>,
     /// Where it comes from.
     pub source: ImageSource,
     /// The one to pull when nothing is there and nothing was asked for.
@@ -58,6 +64,8 @@ pub struct DebianRecipe {
     pub builder_packages: Vec<String>,
     /// Packages of a bare runtime.
     pub runtime_packages: Vec<String>,
+    /// Packages that CPython is compiled with, beside those of a builder.
+    pub python_packages: Vec<String>,
     /// apt.conf lines for `mmdebstrap --aptopt`.
     pub apt_options: Vec<String>,
     /// dpkg.cfg lines for `mmdebstrap --dpkgopt`.
@@ -83,6 +91,7 @@ struct Data {
     official: Vec<Official>,
     debian: Vec<Debian>,
     debian_recipe: DebianRecipe,
+    python_sources: BTreeMap<PythonVersion, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +133,13 @@ impl Catalogue {
                 name: image.name,
                 manager: PackageManager::Apt,
                 pythons: vec![image.python],
+                compiled: BTreeMap::new(),
+                compilable: data
+                    .python_sources
+                    .keys()
+                    .filter(|python| **python != image.python)
+                    .copied()
+                    .collect(),
                 source: ImageSource::Debian { suite: image.suite },
                 default: false,
             });
@@ -137,6 +153,8 @@ impl Catalogue {
                 name: image.name,
                 manager: image.manager,
                 pythons: data.pythons_official.clone(),
+                compiled: BTreeMap::new(),
+                compilable: BTreeSet::new(),
                 source: ImageSource::Registry {
                     reference: reference.clone(),
                 },
@@ -148,12 +166,18 @@ impl Catalogue {
         Self {
             images,
             debian_recipe: data.debian_recipe,
+            python_sources: data.python_sources,
         }
     }
 
     /// All images, the lowest C library first.
     pub fn images(&self) -> &[BuilderImage] {
         &self.images
+    }
+
+    /// The same, to add Pythons to.
+    pub(crate) fn images_mut(&mut self) -> &mut [BuilderImage] {
+        &mut self.images
     }
 
     /// The image called `name`.
@@ -166,14 +190,32 @@ impl BuilderImage {
     /// The interpreter `python` inside the image.
     pub fn interpreter(&self, python: PythonVersion) -> PathBuf {
         match self.source {
-            // One directory per interpreter and ABI: the manylinux images' contract.
-            ImageSource::Registry { .. } => format!(
-                "/opt/python/{}-{}/bin/python",
-                python.python_tag(),
-                python.abi_tag()
-            )
-            .into(),
-            ImageSource::Debian { .. } => format!("/usr/bin/python{}", python.release()).into(),
+            ImageSource::Debian { .. } if !self.compiled.contains_key(&python) => {
+                format!("/usr/bin/python{}", python.release()).into()
+            }
+            _ => format!("{}/bin/python", python_prefix(python)).into(),
+        }
+    }
+
+    /// The files of `python`, if it was compiled for this image.
+    pub fn tree(&self, python: PythonVersion) -> Option<Digest> {
+        self.compiled.get(&python).copied()
+    }
+
+    /// [`Self::tree`] as actions take it: by the directory where it belongs.
+    pub fn trees(&self, python: PythonVersion) -> BTreeMap<String, Digest> {
+        let tree = self.tree(python);
+        tree.map(|tree| (python_prefix(python), tree))
+            .into_iter()
+            .collect()
+    }
+
+    /// Adds a Python that was compiled for this image.
+    pub(crate) fn add_compiled(&mut self, python: PythonVersion, tree: Digest) {
+        self.compiled.insert(python, tree);
+        if !self.pythons.contains(&python) {
+            self.pythons.push(python);
+            self.pythons.sort();
         }
     }
 
@@ -194,9 +236,32 @@ impl BuilderImage {
     }
 }
 
+/// Where a Python lies in an image that has several: one directory per interpreter and ABI, which is the contract of
+/// the manylinux images.
+pub fn python_prefix(python: PythonVersion) -> String {
+    format!("/opt/python/{}-{}", python.python_tag(), python.abi_tag())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compiled_python_has_a_directory_of_its_own() {
+        let catalogue = Catalogue::builtin(Arch::X86_64);
+        let mut image = catalogue.get("debian-11").unwrap().clone();
+        let (own, added) = ("3.9".parse().unwrap(), "3.13t".parse().unwrap());
+        image.add_compiled(added, Digest::of("tree"));
+        assert_eq!(image.pythons, [own, added]);
+        assert_eq!(image.interpreter(own), PathBuf::from("/usr/bin/python3.9"));
+        assert_eq!(
+            image.interpreter(added),
+            PathBuf::from("/opt/python/cp313-cp313t/bin/python")
+        );
+        assert_eq!(image.tree(own), None);
+        let trees = image.trees(added);
+        assert_eq!(trees["/opt/python/cp313-cp313t"], Digest::of("tree"));
+    }
 
     #[test]
     fn the_data_parses_for_every_architecture() {

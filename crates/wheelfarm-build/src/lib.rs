@@ -11,6 +11,7 @@ mod key;
 pub mod matrix;
 pub mod pipeline;
 pub mod provenance;
+pub mod pythons;
 #[cfg(test)]
 mod recipe_data_tests;
 pub mod recipes;

@@ -41,6 +41,8 @@ pub enum MatrixError {
         here: &'static str,
         /// ` for <target>`, when a target was asked for.
         for_target: String,
+        /// The image that it can be compiled for.
+        compile: Option<Box<BuilderImage>>,
         /// Images of the catalogue that would do.
         candidates: Vec<BuilderImage>,
     },
@@ -69,16 +71,29 @@ pub fn cell_id(python: PythonVersion, target: Target) -> String {
 impl MatrixError {
     /// The command that gets what is missing, if there is one.
     pub fn hint(&self) -> Option<String> {
+        let mut commands = Vec::new();
         let candidates = match self {
             Self::UnknownImage(_) => {
                 return Some("`wheelfarm images list` shows their names".to_owned());
             }
-            Self::NoPython { candidates, .. } | Self::NoTarget { candidates, .. } => candidates,
+            Self::NoPython {
+                python,
+                compile,
+                candidates,
+                ..
+            } => {
+                if let Some(image) = compile {
+                    commands.push(format!("`{} --python {python}`", image.command()));
+                }
+                candidates
+            }
+            Self::NoTarget { candidates, .. } => candidates,
         };
-        let commands: Vec<_> = candidates
-            .iter()
-            .map(|image| format!("`{}`", image.command()))
-            .collect();
+        commands.extend(
+            candidates
+                .iter()
+                .map(|image| format!("`{}`", image.command())),
+        );
         (!commands.is_empty()).then(|| format!("get one with {}", commands.join(" or ")))
     }
 }
@@ -140,7 +155,7 @@ pub fn select(
                 .filter(|image| image.pythons.contains(python))
                 .peekable();
             if having.peek().is_none() {
-                return Err(no_python(catalogue, *python, None));
+                return Err(no_python(catalogue, &images, *python, None));
             }
             let count = if selection.images.is_empty() {
                 1
@@ -180,7 +195,7 @@ pub fn select(
             let image = serving
                 .iter()
                 .find(|image| image.pythons.contains(python))
-                .ok_or_else(|| no_python(catalogue, *python, Some(*target)))?;
+                .ok_or_else(|| no_python(catalogue, &images, *python, Some(*target)))?;
             cells.push(cell(image, *python, *target));
         }
     }
@@ -195,21 +210,35 @@ fn cell(image: &BuilderImage, python: PythonVersion, target: Target) -> Cell {
     }
 }
 
-fn no_python(catalogue: &Catalogue, python: PythonVersion, target: Option<Target>) -> MatrixError {
+fn no_python(
+    catalogue: &Catalogue,
+    images: &[BuilderImage],
+    python: PythonVersion,
+    target: Option<Target>,
+) -> MatrixError {
+    let serves = |image: &&BuilderImage| target.is_none_or(|target| image.serves(target));
+    let compile = images
+        .iter()
+        .filter(serves)
+        .find(|image| image.compilable.contains(&python));
     let candidates: Vec<_> = catalogue
         .images()
         .iter()
-        .filter(|image| {
-            image.pythons.contains(&python) && target.is_none_or(|target| image.serves(target))
-        })
+        .filter(serves)
+        .filter(|image| image.pythons.contains(&python))
         .cloned()
         .collect();
     MatrixError::NoPython {
         python,
-        here: if candidates.is_empty() { "" } else { "here " },
+        here: if candidates.is_empty() && compile.is_none() {
+            ""
+        } else {
+            "here "
+        },
         for_target: target
             .map(|target| format!(" for {target}"))
             .unwrap_or_default(),
+        compile: compile.cloned().map(Box::new),
         candidates,
     }
 }
@@ -222,7 +251,7 @@ impl BuilderImage {
 
 #[cfg(test)]
 mod tests {
-    use wheelfarm_types::Arch;
+    use wheelfarm_types::{Arch, Digest};
 
     use super::*;
 
@@ -232,7 +261,25 @@ mod tests {
         pythons: &[&str],
         targets: &[&str],
     ) -> Result<Vec<String>, MatrixError> {
-        let catalogue = Catalogue::builtin(Arch::X86_64);
+        cells_with(&[], here, images, pythons, targets)
+    }
+
+    /// `compiled`: pairs of an image and a Python that was compiled for it.
+    fn cells_with(
+        compiled: &[(&str, &str)],
+        here: &[&str],
+        images: &[&str],
+        pythons: &[&str],
+        targets: &[&str],
+    ) -> Result<Vec<String>, MatrixError> {
+        let mut catalogue = Catalogue::builtin(Arch::X86_64);
+        for image in catalogue.images_mut() {
+            for (name, python) in compiled {
+                if *name == image.name {
+                    image.add_compiled(python.parse().unwrap(), Digest::of(""));
+                }
+            }
+        }
         let available: Vec<_> = catalogue
             .images()
             .iter()
@@ -298,6 +345,52 @@ mod tests {
                 "cp311-manylinux_2_38_x86_64 in debian-12"
             ]
         );
+    }
+
+    #[test]
+    fn one_old_image_serves_all_pythons_that_were_compiled_for_it() {
+        let compiled = [("debian-11", "3.13"), ("debian-11", "3.11")];
+        let all = [
+            "cp39-manylinux_2_31_x86_64 in debian-11",
+            "cp311-manylinux_2_31_x86_64 in debian-11",
+            "cp313-manylinux_2_31_x86_64 in debian-11",
+        ];
+        let target = ["manylinux_2_31_x86_64"];
+        let asked = ["3.9", "3.11", "3.13"];
+        for (images, pythons, targets) in [
+            (&[][..], &[][..], &[][..]),
+            (&["debian-11"], &[], &[]),
+            (&[], &asked, &[]),
+            (&[], &[], &target),
+            (&[], &asked, &target),
+        ] {
+            assert_eq!(
+                cells_with(&compiled, &DEBIANS, images, pythons, targets).unwrap(),
+                all
+            );
+        }
+        // The closest image below a target still comes first.
+        let newer = ["manylinux_2_41_x86_64"];
+        assert_eq!(
+            cells_with(&compiled, &DEBIANS, &[], &["3.13"], &newer).unwrap(),
+            ["cp313-manylinux_2_41_x86_64 in debian-13"]
+        );
+    }
+
+    #[test]
+    fn a_python_that_can_be_compiled_comes_with_the_command() {
+        let target = ["manylinux_2_31_x86_64"];
+        for (images, targets) in [(&[][..], &[][..]), (&["debian-11"], &[]), (&[], &target)] {
+            let error = cells(&DEBIANS[..2], images, &["3.13"], targets).unwrap_err();
+            let hint = error.hint().unwrap();
+            assert!(
+                hint.contains("`wheelfarm images build debian-11 --python 3.13`"),
+                "{hint}"
+            );
+        }
+        // Debian has no source of it.
+        let hint = cells(&DEBIANS, &[], &["3.12"], &[]).unwrap_err().hint();
+        assert!(!hint.unwrap().contains("images build"));
     }
 
     #[test]

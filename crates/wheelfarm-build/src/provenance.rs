@@ -209,6 +209,10 @@ fn materials(raw: &RawInputs, environment: &EnvironmentRecord) -> Vec<Resource> 
         materials.push(Resource::file(wheel).with("role", json!("build requirement")));
     }
     materials.push(Resource::file(&raw.front_end).with("role", json!("front end")));
+    if let Some(tree) = &raw.interpreter {
+        let name = format!("Python {}", raw.python);
+        materials.push(Resource::new(name, tree).with("role", json!("interpreter")));
+    }
     materials.push(Resource::new("build scripts", &raw.scripts).with("role", json!("scripts")));
     let recipe = &environment.recipe;
     materials.push(
@@ -289,6 +293,7 @@ mod tests {
             version: "2.9.10".parse().unwrap(),
             source: pinned("psycopg2-2.9.10.tar.gz"),
             python: "3.11".parse().unwrap(),
+            interpreter: Some(Digest::of("python")),
             environment: environment.recipe.digest(),
             manifest: environment.manifest_digest(),
             generation: 2,

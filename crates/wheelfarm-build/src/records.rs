@@ -34,6 +34,8 @@ pub(crate) mod kind {
     pub(crate) const PROOF: &str = "proof";
     pub(crate) const ENVIRONMENT: &str = "environment";
     pub(crate) const FAILURE: &str = "failure";
+    /// A compiled Python under the key of what it was made from, and the series of those that an image has.
+    pub(crate) const PYTHON: &str = "python";
     pub(crate) const HISTORY: &str = "history";
     pub(crate) const PROVENANCE: &str = "provenance";
 }
@@ -51,6 +53,9 @@ pub struct RawInputs {
     pub source: PinnedFile,
     /// Python.
     pub python: PythonVersion,
+    /// Python, if it was compiled here: its files. Left out of keys where it is the image's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<Digest>,
     /// The environment: its recipe's digest.
     pub environment: Digest,
     /// The environment: what is installed in it.
@@ -168,6 +173,8 @@ pub(crate) struct RequiresInputs<'a> {
     pub(crate) schema: u32,
     pub(crate) source: Digest,
     pub(crate) python: PythonVersion,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interpreter: Option<Digest>,
     pub(crate) manifest: Digest,
     pub(crate) config_settings: &'a BTreeMap<String, ConfigValue>,
     pub(crate) env: &'a BTreeMap<String, String>,
@@ -237,6 +244,8 @@ pub(crate) struct ProofInputs {
     pub(crate) schema: u32,
     pub(crate) runtime: String,
     pub(crate) python: PythonVersion,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) interpreter: Option<Digest>,
     pub(crate) wheels: Vec<PinnedFile>,
     pub(crate) tests: BTreeMap<ProjectName, Option<String>>,
     pub(crate) script: Digest,

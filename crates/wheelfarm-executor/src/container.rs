@@ -140,6 +140,7 @@ mod tests {
             image: "image".to_owned(),
             inputs: BTreeMap::new(),
             tools: BTreeMap::new(),
+            trees: BTreeMap::new(),
             command: vec!["make".to_owned(), "all".to_owned()],
             environment: BTreeMap::new(),
             network: false,

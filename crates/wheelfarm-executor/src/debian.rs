@@ -67,8 +67,9 @@ impl Docker {
         self.supervise(cancel, |shared, cancel| async move {
             let directory = temporary_directory()?;
             let tar = directory.path().join("root.tar");
-            let command = mmdebstrap(&suite, arch, &recipe, role, &tar, directory.path());
-            run(command, &name, &progress, &cancel).await?;
+            let mut command = mmdebstrap(&recipe, directory.path());
+            root_arguments(&mut command, &suite, arch, &recipe, role, &tar);
+            run(command, &format!("make {name}"), &progress, &cancel).await?;
             progress(&format!("importing {name}"));
             let import = import(&shared, &name, &tar, arch);
             cancel
@@ -80,7 +81,7 @@ impl Docker {
     }
 }
 
-fn temporary_directory() -> Result<tempfile::TempDir> {
+pub(crate) fn temporary_directory() -> Result<tempfile::TempDir> {
     let what = "make a temporary directory for mmdebstrap";
     let directory = tempfile::tempdir().map_err(io(what))?;
     // apt reads in it as a user of its own.
@@ -89,37 +90,15 @@ fn temporary_directory() -> Result<tempfile::TempDir> {
     Ok(directory)
 }
 
-fn mmdebstrap(
-    suite: &str,
-    arch: Arch,
-    recipe: &DebianRecipe,
-    role: ImageRole,
-    tar: &Path,
-    temporary: &Path,
-) -> Command {
-    let packages = match role {
-        ImageRole::Builder => &recipe.builder_packages,
-        ImageRole::Runtime => &recipe.runtime_packages,
-    };
+/// mmdebstrap with apt's options, and nothing yet of what it is to do.
+pub(crate) fn mmdebstrap(recipe: &DebianRecipe, temporary: &Path) -> Command {
     let mut command = Command::new("mmdebstrap");
-    command
-        .arg("--variant=minbase")
-        .arg(format!("--architectures={}", debian_arch(arch)))
-        .arg(format!("--include={}", packages.join(",")));
     let options = recipe
         .apt_options
         .iter()
         .map(|line| format!("--aptopt={line}"));
-    command.args(options);
-    let options = recipe
-        .dpkg_options
-        .iter()
-        .map(|line| format!("--dpkgopt={line}"));
-    command.args(options);
-    command.args(CLEAN.map(|hook| format!("--customize-hook={hook}")));
     command
-        .arg(suite)
-        .arg(tar)
+        .args(options)
         .env("SOURCE_DATE_EPOCH", EPOCH)
         .env("LC_ALL", "C")
         .env("TMPDIR", temporary)
@@ -130,9 +109,35 @@ fn mmdebstrap(
     command
 }
 
-async fn run(
+fn root_arguments(
+    command: &mut Command,
+    suite: &str,
+    arch: Arch,
+    recipe: &DebianRecipe,
+    role: ImageRole,
+    tar: &Path,
+) {
+    let packages = match role {
+        ImageRole::Builder => &recipe.builder_packages,
+        ImageRole::Runtime => &recipe.runtime_packages,
+    };
+    command
+        .arg("--variant=minbase")
+        .arg(format!("--architectures={}", debian_arch(arch)))
+        .arg(format!("--include={}", packages.join(",")));
+    let options = recipe
+        .dpkg_options
+        .iter()
+        .map(|line| format!("--dpkgopt={line}"));
+    command.args(options);
+    command.args(CLEAN.map(|hook| format!("--customize-hook={hook}")));
+    command.arg(suite).arg(tar);
+}
+
+/// Runs mmdebstrap to do `what`, an infinitive.
+pub(crate) async fn run(
     mut command: Command,
-    name: &str,
+    what: &str,
     progress: &LogSink,
     cancel: &CancellationToken,
 ) -> Result<()> {
@@ -140,7 +145,7 @@ async fn run(
         if source.kind() == std::io::ErrorKind::NotFound {
             return hinted(
                 ExecutorErrorKind::ImageUnavailable,
-                format!("making {name} needs mmdebstrap, which is not installed"),
+                format!("mmdebstrap, which is needed to {what}, is not installed"),
                 "On Debian and Ubuntu: `apt-get install mmdebstrap`.",
             );
         }
@@ -153,7 +158,7 @@ async fn run(
             let line = cancel.run_until_cancelled(lines.next_line()).await;
             let Some(line) = line else {
                 stop(&mut child).await;
-                return Err(cancelled(format!("making {name}")));
+                return Err(cancelled(what));
             };
             // A line that is no text is no reason to stop.
             let Some(line) = line.unwrap_or_else(|_| Some(String::new())) else {
@@ -174,7 +179,7 @@ async fn run(
     Err(hinted(
         ExecutorErrorKind::ImageUnavailable,
         format!(
-            "mmdebstrap could not make {name} ({status}). It said last:\n{}",
+            "mmdebstrap could not {what} ({status}). It said last:\n{}",
             last.join("\n")
         ),
         "It needs root, or an ordinary user with subordinate ids in /etc/subuid and /etc/subgid; and a Debian mirror in reach.",

@@ -40,6 +40,13 @@ pub(crate) enum Content {
     Given(Bytes),
 }
 
+/// What a volume is filled with.
+pub(crate) enum Filling {
+    Files(Vec<InputFile>),
+    /// What is in the stored tar file, which may be compressed with gzip.
+    Tree(Digest),
+}
+
 /// Makes a volume that holds the action's inputs, and `more`.
 pub(crate) async fn input_volume(
     scope: &mut Scope,
@@ -57,17 +64,17 @@ pub(crate) async fn input_volume(
     }
     let volume = scope.volume(HashMap::new()).await?;
     if !files.is_empty() {
-        fill(scope, &action.image, &volume, files, cancel).await?;
+        fill(scope, &action.image, &volume, Filling::Files(files), cancel).await?;
     }
     Ok(volume)
 }
 
-/// Puts `files` into `volume`, by way of a container of `image` that is never started.
+/// Puts `filling` into `volume`, by way of a container of `image` that is never started.
 pub(crate) async fn fill(
     scope: &mut Scope,
     image: &str,
     volume: &str,
-    files: Vec<InputFile>,
+    filling: Filling,
     cancel: &CancellationToken,
 ) -> Result<()> {
     let body = ContainerCreateBody {
@@ -81,7 +88,10 @@ pub(crate) async fn fill(
         ..ContainerCreateBody::default()
     };
     let filler = scope.container(body).await?;
-    upload(scope, &filler, FILL_DIR, files, cancel).await?;
+    match filling {
+        Filling::Files(files) => upload(scope, &filler, FILL_DIR, files, cancel).await?,
+        Filling::Tree(digest) => upload_tree(scope, &filler, &digest, cancel).await?,
+    }
     scope.remove_container(&filler).await;
     Ok(())
 }
@@ -111,6 +121,28 @@ pub(crate) async fn upload(
         return Err(failure);
     }
     uploaded.map_err(engine(format!("take the inputs of `{}`", scope.action)))
+}
+
+/// Unpacks a stored tar file where a filler sees its volume.
+async fn upload_tree(
+    scope: &Scope,
+    filler: &str,
+    digest: &Digest,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let stored = scope.shared.store.get(digest).await;
+    let bytes = stored.map_err(|source| store(&source))?;
+    let options = UploadToContainerOptionsBuilder::new()
+        .path(FILL_DIR)
+        .build();
+    let upload =
+        scope
+            .shared
+            .transfer
+            .upload_to_container(filler, Some(options), bollard::body_full(bytes));
+    let uploaded = cancel.run_until_cancelled(upload).await;
+    let uploaded = uploaded.ok_or_else(|| cancelled(&scope.action))?;
+    uploaded.map_err(engine(format!("unpack {digest} for `{}`", scope.action)))
 }
 
 /// A mount of a volume that hides nothing: what the image has at `target` is not copied into it.

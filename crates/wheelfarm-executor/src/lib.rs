@@ -15,6 +15,7 @@
 mod action;
 mod container;
 mod debian;
+mod debian_source;
 mod docker;
 mod environment;
 mod error;
@@ -34,6 +35,7 @@ mod settings;
 mod sweep;
 mod tools;
 
+pub use debian_source::python_source;
 pub use docker::Docker;
 pub use images::{ImageRole, ListedImage};
 pub use settings::{DockerSettings, HostNetwork};

@@ -1,4 +1,4 @@
-//! Tools: each in a volume that is filled once and then shared by all actions of all runs.
+//! Tools and trees: each in a volume that is filled once and then shared by all actions of all runs.
 //!
 //! A volume can neither be renamed nor relabelled, so it cannot be filled aside and then moved into place. Each
 //! filler therefore uses a volume of its own, and once it is full makes a second, empty one whose name says so
@@ -10,17 +10,16 @@ use bollard::models::{Mount, Volume, VolumeCreateRequest};
 use bollard::query_parameters::ListVolumesOptionsBuilder;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, TOOL_DIR};
-use wheelfarm_types::Digest;
 
 use crate::error::{Result, engine};
-use crate::inputs::{Content, InputFile, fill, volume_mount};
+use crate::inputs::{Content, Filling, InputFile, fill, volume_mount};
 use crate::scope::Scope;
 
 const LABEL_TOOL: &str = "wheelfarm.tool";
 /// On the sign: the full volume's name.
 const LABEL_FULL: &str = "wheelfarm.tool-volume";
 
-/// The mounts of the action's tools.
+/// The mounts of the action's tools and trees.
 pub(crate) async fn mounts(
     scope: &mut Scope,
     action: &Action,
@@ -28,8 +27,19 @@ pub(crate) async fn mounts(
 ) -> Result<Vec<Mount>> {
     let mut mounts = Vec::new();
     for (name, digest) in &action.tools {
-        let volume = volume_of(scope, &action.image, name, digest, cancel).await?;
+        let filling = Filling::Files(vec![InputFile {
+            path: name.clone(),
+            content: Content::Stored(*digest),
+            executable: true,
+        }]);
+        let label = format!("{name}@{digest}");
+        let volume = volume_of(scope, &action.image, label, filling, cancel).await?;
         mounts.push(volume_mount(&volume, &format!("{TOOL_DIR}/{name}"), true));
+    }
+    for (directory, digest) in &action.trees {
+        let label = format!("tree@{digest}");
+        let volume = volume_of(scope, &action.image, label, Filling::Tree(*digest), cancel).await?;
+        mounts.push(volume_mount(&volume, directory, true));
     }
     Ok(mounts)
 }
@@ -50,14 +60,13 @@ fn has_sign(volume: &Volume, all: &[Volume]) -> bool {
 async fn volume_of(
     scope: &mut Scope,
     image: &str,
-    name: &str,
-    digest: &Digest,
+    label: String,
+    filling: Filling,
     cancel: &CancellationToken,
 ) -> Result<String> {
     let shared = std::sync::Arc::clone(&scope.shared);
     let _once = shared.tools.lock().await;
     // Asked every time: somebody may have pruned volumes since.
-    let label = format!("{name}@{digest}");
     let filters = HashMap::from([("label", vec![format!("{LABEL_TOOL}={label}")])]);
     let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
     let listed = shared
@@ -71,14 +80,9 @@ async fn volume_of(
         return Ok(ready.name.clone());
     }
 
-    let labels = HashMap::from([(LABEL_TOOL.to_owned(), label)]);
+    let labels = HashMap::from([(LABEL_TOOL.to_owned(), label.clone())]);
     let volume = scope.volume(labels.clone()).await?;
-    let file = InputFile {
-        path: name.to_owned(),
-        content: Content::Stored(*digest),
-        executable: true,
-    };
-    fill(scope, image, &volume, vec![file], cancel).await?;
+    fill(scope, image, &volume, filling, cancel).await?;
     let mut labels: HashMap<_, _> = scope.labels().into_iter().chain(labels).collect();
     labels.insert(LABEL_FULL.to_owned(), volume.clone());
     let sign = VolumeCreateRequest {
@@ -90,7 +94,7 @@ async fn volume_of(
         .client
         .create_volume(sign)
         .await
-        .map_err(engine(format!("keep the tool {name} in a volume")))?;
+        .map_err(engine(format!("keep {label} in a volume")))?;
     scope.keep_volume(&volume);
     Ok(volume)
 }

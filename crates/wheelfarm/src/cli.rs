@@ -6,7 +6,7 @@ pub(crate) mod inspect;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wheelfarm_types::ProjectName;
+use wheelfarm_types::{ProjectName, PythonVersion};
 
 /// Builds, repairs, proves and keeps binary wheels.
 #[derive(Debug, Parser)]
@@ -110,6 +110,9 @@ pub(crate) enum ImagesCommand {
         /// Names of `wheelfarm images list`
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+        /// Leave images that are here as they are, and compile these Pythons for them: `3.11,3.13,3.13t`
+        #[arg(long, value_name = "VERSION", value_delimiter = ',')]
+        python: Vec<PythonVersion>,
     },
 }
 

@@ -79,6 +79,7 @@ pub(super) fn raw_inputs(
             sha256: sdist.sha256,
         },
         python: job.cell.python,
+        interpreter: job.cell.image.tree(job.cell.python),
         environment: environment.recipe.digest(),
         manifest: environment.manifest_digest(),
         generation: environment.generation,
@@ -158,6 +159,7 @@ pub(super) async fn action(
         image,
         inputs,
         tools: [("uv".to_owned(), context.resolver.uv.blob)].into(),
+        trees: job.cell.image.trees(job.cell.python),
         command: vec![
             "/bin/sh".to_owned(),
             "/in/build.sh".to_owned(),

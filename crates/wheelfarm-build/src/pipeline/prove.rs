@@ -52,6 +52,7 @@ pub async fn prove(
         schema: BUILD_SCHEMA,
         runtime: cell.image.runtime_tag(),
         python: cell.python,
+        interpreter: cell.image.tree(cell.python),
         wheels,
         tests: ours
             .iter()
@@ -90,6 +91,7 @@ pub async fn prove(
         image: runtime.id,
         inputs: files,
         tools: BTreeMap::new(),
+        trees: cell.image.trees(cell.python),
         command: vec![
             cell.image.interpreter(cell.python).display().to_string(),
             "-B".to_owned(),

@@ -98,6 +98,7 @@ pub(super) fn dynamic_key(
         schema: BUILD_SCHEMA,
         source,
         python: job.cell.python,
+        interpreter: job.cell.image.tree(job.cell.python),
         manifest: environment.manifest_digest(),
         config_settings: &recipe.config_settings,
         env,

@@ -123,6 +123,32 @@ async fn an_action_with_network_gets_the_hosts_proxies_and_certificates() {
 }
 
 #[tokio::test]
+async fn trees_are_unpacked_where_they_belong_and_kept() {
+    let Some(engine) = engine().await else { return };
+    let mut archive = tar::Builder::new(Vec::new());
+    // Its own, since trees are shared between runs.
+    let text = engine.runs.path().display().to_string();
+    let mut header = tar::Header::new_gnu();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o755);
+    archive
+        .append_data(&mut header, "bin/x", text.as_bytes())
+        .unwrap();
+    let bytes = archive.into_inner().unwrap();
+    let tree = engine.store.put(bytes.into()).await.unwrap();
+    let mut action = engine.action(
+        "cat /opt/here/x-1/bin/x; if true 2>/dev/null >/opt/here/x-1/y; then echo writable; fi",
+    );
+    action.trees.insert("/opt/here/x-1".to_owned(), tree);
+    for _ in 0..2 {
+        assert_eq!(engine.log_of(&action).await, text);
+    }
+    // One that holds it, one that says it is full.
+    assert_eq!(volumes(engine.runs.path()).await.len(), 2);
+    engine.remove_tools().await;
+}
+
+#[tokio::test]
 async fn tools_are_stored_once_and_run() {
     let Some(engine) = engine().await else { return };
     // Its own, since tools are shared between runs.

@@ -113,6 +113,7 @@ impl Engine {
             image: self.runtime.id.clone(),
             inputs: BTreeMap::new(),
             tools: BTreeMap::new(),
+            trees: BTreeMap::new(),
             command: ["sh", "-c", script].map(str::to_owned).into(),
             environment: BTreeMap::new(),
             network: false,

@@ -88,6 +88,7 @@ async fn build(
     let cells = selection::cells(
         selected,
         config,
+        &parts.places.store,
         parts.docker.as_ref(),
         parts.cancel,
         parts.progress,

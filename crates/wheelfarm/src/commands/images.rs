@@ -1,5 +1,7 @@
 //! `wheelfarm images`.
 
+mod pythons;
+
 use futures::StreamExt;
 use owo_colors::OwoColorize;
 use serde_json::json;
@@ -28,15 +30,26 @@ pub(crate) async fn run(
     let places = Places::open(global, &config).await?;
     let (_, network) = index_settings::read(&IndexOptions::default());
     let docker = engine(&places, network).await?;
-    let catalogue = Catalogue::builtin(host_arch()?);
+    let mut catalogue = Catalogue::builtin(host_arch()?);
+    wheelfarm_build::pythons::add_compiled(&mut catalogue, &places.store).await?;
     let progress = Progress::new(printer);
     let done = match args.command {
         ImagesCommand::List => list(&docker, &catalogue, global.format, printer).await,
         ImagesCommand::Pull { names } => {
             pull(&docker, &catalogue, &names, &progress, printer).await
         }
-        ImagesCommand::Build { names } => {
+        ImagesCommand::Build { names, python } if python.is_empty() => {
             build(&docker, &catalogue, &names, &progress, printer).await
+        }
+        ImagesCommand::Build { names, python } => {
+            let wanted = pythons::Wanted {
+                store: &places.store,
+                docker: &docker,
+                catalogue: &catalogue,
+                progress: &progress,
+                printer,
+            };
+            pythons::build(&wanted, &names, &python).await
         }
     };
     progress.finish();
@@ -57,6 +70,7 @@ async fn list(
             .map(|listed| {
                 json!({
                     "name": listed.image.name, "target": listed.image.target, "pythons": listed.image.pythons,
+                    "compilable": listed.image.compilable,
                     "here": listed.builder.is_some(), "runtime_here": listed.runtime.is_some(),
                     "id": listed.builder.as_ref().map(|facts| &facts.id),
                     "size": listed.builder.as_ref().map(|facts| facts.size),
@@ -71,7 +85,12 @@ async fn list(
         let image = &listed.image;
         let pythons: Vec<_> = image.pythons.iter().map(ToString::to_string).collect();
         let state = match &listed.builder {
-            Some(facts) => format!("{} ({})", "here".green(), size(facts.size)),
+            Some(facts) => format!(
+                "{} ({}){}",
+                "here".green(),
+                size(facts.size),
+                more(image).dimmed()
+            ),
             None => image.command().dimmed().to_string(),
         };
         printer.result(format_args!(
@@ -82,6 +101,19 @@ async fn list(
         ));
     }
     Ok(())
+}
+
+/// The Pythons that an image could have as well.
+fn more(image: &BuilderImage) -> String {
+    let missing = image
+        .compilable
+        .iter()
+        .filter(|python| !image.pythons.contains(python));
+    let missing: Vec<_> = missing.map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return String::new();
+    }
+    format!("; {} --python adds {}", image.command(), missing.join(" "))
 }
 
 fn named<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a BuilderImage, Failure> {

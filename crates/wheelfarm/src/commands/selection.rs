@@ -11,6 +11,7 @@ use wheelfarm_build::{Environments, JobError, log_of};
 use wheelfarm_coordinator::FromSource;
 use wheelfarm_resolve::inputs::{Inputs, Reader};
 use wheelfarm_resolve::{ResolveError, Wanted};
+use wheelfarm_store::Store;
 
 use crate::cli::build::SelectionArgs;
 use crate::config::Config;
@@ -91,11 +92,13 @@ pub(crate) fn from_source(args: &SelectionArgs, config: &[String]) -> Result<Fro
 pub(crate) async fn cells(
     args: &SelectionArgs,
     config: &Config,
+    store: &Store,
     docker: &dyn Environments,
     cancel: &CancellationToken,
     progress: &Progress,
 ) -> Result<Vec<Cell>, Failure> {
-    let catalogue = Catalogue::builtin(host_arch()?);
+    let mut catalogue = Catalogue::builtin(host_arch()?);
+    wheelfarm_build::pythons::add_compiled(&mut catalogue, store).await?;
     let mut available = Vec::new();
     for image in catalogue.images() {
         if docker.image(image).await?.is_some() {

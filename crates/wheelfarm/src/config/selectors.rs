@@ -37,6 +37,7 @@ fn possible_cells(config: &Config) -> BTreeSet<String> {
     for arch in Arch::all() {
         for image in Catalogue::builtin(arch).images() {
             pythons.extend(&image.pythons);
+            pythons.extend(&image.compilable);
             targets.insert(image.target);
         }
     }
