@@ -374,6 +374,7 @@ mod tests {
                     &digest("setuptools-80-py3-none-any.whl")
                 ),
                 ("front end", &digest("uv 0.9")),
+                ("interpreter", &digest("python")),
                 ("scripts", &digest("scripts")),
                 ("builder image", &digest("image")),
                 ("environment", &environment.manifest_digest().to_string()),
@@ -381,7 +382,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            materials[6]["annotations"]["packages"][0],
+            materials[7]["annotations"]["packages"][0],
             "libpq-dev 15.8-0+deb12u1 amd64"
         );
         // Another run of the same build: other times and another log.
