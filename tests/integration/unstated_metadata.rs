@@ -37,10 +37,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
             "PKG-INFO",
             "Metadata-Version: 2.1\nName: unstated\nVersion: 1.0\n",
         )
-        .file(
-            "pyproject.toml",
-            "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
-        )
+        .file("pyproject.toml", PYPROJECT)
         .file("backend.py", &backend);
     let needed = pure_wheel("needed", "1.0", "").unwrap();
     let index = Index::start().unwrap().with(&sdist).unwrap().with_file(
@@ -65,4 +62,74 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     let report = farm.build(arguments).unwrap().success().unwrap();
     assert_eq!((report.containers, report.downloaded), (0, 0));
     assert_eq!(report.wheels.len(), 2);
+}
+
+const PYPROJECT: &str =
+    "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+
+/// One whose back end, which has to be run to know, says what it requires; or fails.
+fn unstated(name: &str, version: &str, requires: &str) -> Sdist {
+    let backend = format!(
+        r#"
+import os, zipfile
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    if {requires:?} == "to fail":
+        raise SystemExit("this one is broken")
+    name = "{name}-{version}-py3-none-any.whl"
+    info = "{name}-{version}.dist-info/"
+    metadata = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    if {requires:?}:
+        metadata += "Requires-Dist: " + {requires:?} + "\n"
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as archive:
+        archive.writestr("{name}.py", "")
+        archive.writestr(info + "METADATA", metadata)
+        archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(info + "RECORD", "{name}.py,,\n")
+    return name
+"#
+    );
+    let information = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    Sdist::new(name, version)
+        .without("PKG-INFO")
+        .file("PKG-INFO", &information)
+        .file("pyproject.toml", PYPROJECT)
+        .file("backend.py", &backend)
+}
+
+#[test]
+fn those_that_will_be_asked_for_are_built_together() {
+    needs_docker!();
+    let mut index = Index::start().unwrap();
+    for (name, version, requires) in [
+        // Nobody wants the new version of the second once the first is known; nor does it work.
+        ("wffirst", "1.0", "wfsecond<2"),
+        ("wfsecond", "1.0", ""),
+        ("wfsecond", "2.0", "to fail"),
+        ("wfthird", "1.0", ""),
+    ] {
+        let sdist = unstated(name, version, requires);
+        index = index.with(&sdist).unwrap();
+    }
+    let farm = farm_of(&index);
+    let run = farm.build(["wffirst", "wfsecond", "wfthird", "--image", "debian-12"]);
+    let report = run.unwrap().success().unwrap();
+    let versions: Vec<_> = report
+        .wheels
+        .iter()
+        .map(|wheel| format!("{} {}", wheel.project, wheel.version))
+        .collect();
+    assert_eq!(versions, ["wffirst 1.0", "wfsecond 1.0", "wfthird 1.0"]);
+    // Asked at first, with three of the four known, and with all that is wanted: one by one it would be four times.
+    let resolved = report.steps.iter().filter(|step| step.stage == "resolve");
+    assert_eq!(resolved.count(), 3, "{:?}", report.steps);
+    let third = report
+        .steps
+        .iter()
+        .position(|step| step.job.starts_with("wfthird") && step.stage == "build");
+    let second = report
+        .steps
+        .iter()
+        .position(|step| step.job.starts_with("wfsecond 1.0") && step.stage == "build");
+    assert!(third.unwrap() < second.unwrap(), "{:?}", report.steps);
 }

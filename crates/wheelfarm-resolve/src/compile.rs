@@ -126,6 +126,15 @@ impl Resolver {
         Ok(lock)
     }
 
+    /// The lock that `request` would have if `assumed` held. Nothing is kept of it: an assumption may be wrong.
+    pub async fn foresee(
+        &self,
+        request: &CompileRequest,
+        assumed: &[StaticMetadata],
+    ) -> Result<Lock, ResolveError> {
+        Lock::parse(&self.run_uv(request, assumed).await?)
+    }
+
     /// The newest lock for `request` that was made at or after `not_before`, with the time it was made; both in
     /// seconds since 1970. Resolves nothing.
     pub async fn stored(

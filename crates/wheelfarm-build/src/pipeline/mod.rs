@@ -3,6 +3,7 @@
 //! Each stage first asks the store whether its work is done, by the key of everything that goes into it; only a
 //! miss costs a download, a container or an edit.
 
+mod ahead;
 mod chain;
 mod context;
 mod environment;

@@ -11,13 +11,13 @@ use wheelfarm_wheel::Wheel;
 use super::chain::Chain;
 use super::context::Context;
 use super::raw::{RawLook, RawWheel};
-use super::{Choice, Job, Purpose, raw};
+use super::{Choice, Job, Purpose, ahead, raw};
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::matrix::Cell;
 
 /// How many packages of one lock may state no metadata: a bound for a resolver that would ask for ever.
-const LIMIT: usize = 200;
+pub(super) const LIMIT: usize = 200;
 
 /// What came of resolving without building anything.
 #[derive(Debug)]
@@ -54,13 +54,12 @@ async fn compile(
     loop {
         let attempt = attempt(context, cell, request, not_before, &mut known, None);
         let (attempt, _) = context.staged(&cell.id(), Stage::Resolve, attempt).await?;
-        let job = match attempt {
+        match attempt {
             Attempt::Lock(lock) => return Ok(lock),
-            Attempt::Unstated(job) => job,
-        };
-        let recipe = context.recipes.get(&job.package.name, &job.cell);
-        let chain = Chain::new(&job, None);
-        raw::raw_wheel(context, &chain, &job, sdist_of(&job)?, &recipe).await?;
+            Attempt::Unstated(job) => {
+                known.extend(ahead::build(context, request, *job, &known).await?);
+            }
+        }
     }
 }
 
@@ -126,7 +125,7 @@ fn failed(project: &ProjectName, version: &Version, error: impl std::fmt::Displa
     )
 }
 
-fn sdist_of(job: &Job) -> Result<&LockedFile<SdistFilename>, JobError> {
+pub(super) fn sdist_of(job: &Job) -> Result<&LockedFile<SdistFilename>, JobError> {
     job.package.sdist.as_ref().ok_or_else(|| {
         failed(
             &job.package.name,
@@ -137,7 +136,7 @@ fn sdist_of(job: &Job) -> Result<&LockedFile<SdistFilename>, JobError> {
 }
 
 /// The job that builds `project` in `cell` to ask its wheel.
-async fn unstated(
+pub(super) async fn unstated(
     context: &Context,
     cell: &Arc<Cell>,
     project: &ProjectName,
@@ -145,12 +144,7 @@ async fn unstated(
     not_before: u64,
 ) -> Result<Job, JobError> {
     // Where its files are does not depend on what it requires, so any answer will do for this lock.
-    let metadata = StaticMetadata {
-        name: project.clone(),
-        version: version.clone(),
-        requires_dist: Vec::new(),
-        requires_python: None,
-    };
+    let metadata = ahead::nothing(project, version);
     let requirement = format!("{project}=={version}");
     let request = CompileRequest {
         requirements: vec![
@@ -188,7 +182,7 @@ async fn unstated(
 }
 
 /// What the wheel of `job` requires.
-async fn metadata_of(
+pub(super) async fn metadata_of(
     context: &Context,
     job: &Job,
     raw: RawWheel,
