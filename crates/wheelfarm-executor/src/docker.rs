@@ -15,6 +15,7 @@ use wheelfarm_build::pipeline::Capacity;
 use wheelfarm_store::Store;
 
 use crate::error::{Result, detail, engine, error, hinted, io, io_kind};
+use crate::package_cache::PackageCaches;
 use crate::run_lock::RunLock;
 use crate::settings::{DockerSettings, HostNetwork};
 
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Held while a tool is put into its volume, so that one process does it once.
     pub(crate) tools: Mutex<()>,
+    pub(crate) package_caches: PackageCaches,
     capacity: OnceCell<Capacity>,
     started: AtomicU64,
     named: AtomicU64,
@@ -84,6 +86,7 @@ impl Docker {
                 lock,
                 tasks: TaskTracker::new(),
                 tools: Mutex::default(),
+                package_caches: PackageCaches::default(),
                 capacity: OnceCell::new(),
                 started: AtomicU64::new(0),
                 named: AtomicU64::new(0),
@@ -91,10 +94,11 @@ impl Docker {
         })
     }
 
-    /// Waits until what dropped or cancelled work left is removed.
+    /// Waits until what dropped or cancelled work left is removed, and removes what this process shared.
     pub async fn close(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        self.drop_package_caches().await;
     }
 
     /// Runs `work` in a task of its own and waits for it. When the caller drops this future, `work` goes on until

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::models::{ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{
+    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount,
+};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, RemoveImageOptionsBuilder,
 };
@@ -23,6 +25,7 @@ use crate::inputs::upload;
 use crate::install;
 use crate::log::Log;
 use crate::output::Stdout;
+use crate::package_cache;
 use crate::root::{LibraryRoot, repack};
 use crate::scope::Scope;
 
@@ -81,7 +84,8 @@ async fn make(
     progress: LogSink,
     cancel: &CancellationToken,
 ) -> Result<PreparedEnvironment> {
-    let container = scope.container(body(base, recipe)).await?;
+    let packages = package_cache::mount(&scope.shared, base, recipe).await?;
+    let container = scope.container(body(base, recipe, packages)).await?;
     let files = install::files(&scope.shared.network)?;
     upload(scope, &container, "/tmp", files, cancel).await?;
     let mut stdout = Stdout::new(ROOT_SIZE);
@@ -124,7 +128,7 @@ async fn make(
     })
 }
 
-fn body(base: &str, recipe: &EnvironmentRecipe) -> ContainerCreateBody {
+fn body(base: &str, recipe: &EnvironmentRecipe, packages: Option<Mount>) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(base.to_owned()),
         cmd: Some(install::command(recipe)),
@@ -134,6 +138,7 @@ fn body(base: &str, recipe: &EnvironmentRecipe) -> ContainerCreateBody {
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
             init: Some(true),
+            mounts: packages.map(|mount| vec![mount]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("none".to_owned()),

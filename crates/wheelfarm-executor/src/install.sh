@@ -11,12 +11,23 @@ install() {
   case $manager in
   apt)
     export DEBIAN_FRONTEND=noninteractive
+    # A volume that all environments of a run share: lists are read once, packages downloaded once, by one at a time.
+    # What apt remembers of this file system is kept out of it, and locks are ours.
+    shared=/var/cache/apt
+    options="-q -o Acquire::Retries=3 -o Dir::State::lists=$shared/lists -o Dir::Cache::pkgcache= -o Debug::NoLocking=1"
+    if [ -f $dir/ca.pem ]; then options="$options -o Acquire::https::CaInfo=$dir/ca.pem"; fi
     set -- -y --no-install-recommends -- "$@"
-    if [ -f $dir/ca.pem ]; then set -- -o Acquire::https::CaInfo=$dir/ca.pem "$@"; fi
-    apt-get -q -o Acquire::Retries=3 -o APT::Update::Error-Mode=any update || return
-    apt-get -q -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install "$@" || return
-    apt-get clean
-    rm -rf /var/lib/apt/lists/*
+    exec 9>$shared/wheelfarm.lock
+    flock 9 || return
+    if [ ! -e $shared/wheelfarm.updated ]; then
+      mkdir -p $shared/lists/partial $shared/archives/partial
+      apt-get $options -o APT::Update::Error-Mode=any update || return
+      : >$shared/wheelfarm.updated
+    fi
+    apt-get $options --download-only install "$@" || return
+    exec 9>&-
+    # Syncing every file to disk guards against a crash of the machine, after which this is made again anyway.
+    apt-get $options --no-download -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io install "$@" || return
     ;;
   dnf)
     tool=yum

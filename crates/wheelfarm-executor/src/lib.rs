@@ -26,6 +26,7 @@ mod licenses;
 mod log;
 mod manifest;
 mod output;
+mod package_cache;
 mod pull;
 mod root;
 mod run_lock;

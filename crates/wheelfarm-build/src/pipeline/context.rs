@@ -59,6 +59,7 @@ pub struct Lanes {
     /// What `-j` says; one per core of the engine where it says nothing.
     jobs: Option<u32>,
     slots: OnceCell<Slots>,
+    environments: OnceCell<Slots>,
     fetching: Semaphore,
     resolving: Semaphore,
 }
@@ -74,6 +75,7 @@ impl Lanes {
         Self {
             jobs: jobs.map(|jobs| u32::try_from(jobs.get()).unwrap_or(u32::MAX)),
             slots: OnceCell::new(),
+            environments: OnceCell::new(),
             fetching: Semaphore::new(FETCHING),
             resolving: Semaphore::new(RESOLVING),
         }
@@ -128,6 +130,23 @@ impl Context {
             Ok::<_, JobError>(Slots::new(Capacity { slots, ..capacity }))
         });
         let slots = slots.await?;
+        self.unless_cancelled(slots.take(claim)).await
+    }
+
+    /// Waits until an environment may be made. That waits for mirrors and disks as much as it works, and every build
+    /// waits for one: so environments have slots of their own, as many as there are cores, beside builds.
+    pub(crate) async fn environment_slot(&self, claim: Claim) -> Result<Slot, JobError> {
+        let slots = self.lanes.environments.get_or_try_init(|| async {
+            let capacity = self.executor.capacity().await?;
+            let slots = capacity.cores;
+            Ok::<_, JobError>(Slots::new(Capacity { slots, ..capacity }))
+        });
+        let slots = slots.await?;
+        // What a build fills has nothing to do with its environment.
+        let claim = Claim {
+            expected: claim.expected,
+            ..Claim::default()
+        };
         self.unless_cancelled(slots.take(claim)).await
     }
 

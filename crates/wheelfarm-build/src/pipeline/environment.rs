@@ -92,6 +92,7 @@ pub(super) async fn pinned(
     job: &str,
     cell: &Cell,
     recipe: &Recipe,
+    claim: Claim,
 ) -> Result<EnvironmentRecord, JobError> {
     let recipe = recipe_of(cell, recipe, image_content(context, job, cell).await?);
     if let Some(record) = latest(context, &recipe).await? {
@@ -101,7 +102,7 @@ pub(super) async fn pinned(
     // Another job may have made it while this one waited.
     match latest(context, &recipe).await? {
         Some(record) => Ok(record),
-        None => Ok(make(context, job, cell, &recipe).await?.1),
+        None => Ok(make(context, job, cell, &recipe, claim).await?.1),
     }
 }
 
@@ -112,12 +113,13 @@ pub(super) async fn image(
     job: &str,
     cell: &Cell,
     record: EnvironmentRecord,
+    claim: Claim,
 ) -> Result<(String, EnvironmentRecord), JobError> {
     let _flight = context.flights.enter(record.recipe.digest()).await;
     let record = latest(context, &record.recipe).await?.unwrap_or(record);
     match context.environments.find(&record).await? {
         Some(image) => Ok((image, record)),
-        None => make(context, job, cell, &record.recipe).await,
+        None => make(context, job, cell, &record.recipe, claim).await,
     }
 }
 
@@ -138,9 +140,10 @@ async fn make(
     job: &str,
     cell: &Cell,
     recipe: &EnvironmentRecipe,
+    claim: Claim,
 ) -> Result<(String, EnvironmentRecord), JobError> {
     let log = context.log_of(job);
-    let slot = context.slot(Claim::default()).await?;
+    let slot = context.environment_slot(claim).await?;
     let work = async {
         let facts = context
             .environments

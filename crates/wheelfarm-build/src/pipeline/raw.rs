@@ -1,6 +1,7 @@
 //! The raw wheel: what the build back end makes, before audit and repair.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use wheelfarm_resolve::{BuildSystem, LockedFile};
 use wheelfarm_types::{Digest, Requirement, SdistFilename};
@@ -10,6 +11,7 @@ use super::context::Context;
 use super::ingredients::{action, environment_variables, raw_inputs};
 use super::outcome::{failed, wheel_of};
 use super::requires::{BuildRequires, Requires};
+use super::slots::Claim;
 use super::{Artifact, Job, environment, requires};
 use crate::action::Exit;
 use crate::environment::EnvironmentRecord;
@@ -22,6 +24,9 @@ use crate::records::{BuildOutcome, FailureRecord, HistoryRecord, RawInputs, RawR
 /// How many steps lead to a wheel at most: an environment, build requirements whose metadata nobody states, what
 /// the back end asks for; a bound for a back end that asks for something else each time.
 const STEPS: usize = 40;
+
+/// A guess that needs to be right only for which of two sources takes longer to build.
+const SOURCE_BYTES_A_MILLISECOND: u64 = 100;
 
 /// How far the build of a job is.
 #[derive(Debug)]
@@ -127,7 +132,8 @@ pub(super) async fn raw_wheel(
         match look(context, chain, job, sdist, recipe).await? {
             RawLook::Found(raw) => return Ok(*raw),
             RawLook::Environment => {
-                environment::pinned(context, &id, &job.cell, recipe).await?;
+                let claim = claim(context, job, sdist, recipe).await?;
+                environment::pinned(context, &id, &job.cell, recipe, claim).await?;
             }
             RawLook::Requires(jobs) => requires::run(context, chain, job, &jobs).await?,
             RawLook::Missing(prepared) => {
@@ -154,7 +160,8 @@ async fn build(
 ) -> Result<Option<RawWheel>, JobError> {
     let id = job.id();
     let pinned = prepared.environment.clone();
-    let (image, environment) = environment::image(context, &id, &job.cell, pinned).await?;
+    let claim = claim(context, job, sdist, recipe).await?;
+    let (image, environment) = environment::image(context, &id, &job.cell, pinned, claim).await?;
     if environment != prepared.environment {
         return Ok(None);
     }
@@ -175,7 +182,7 @@ async fn build(
         Ok(())
     };
     context.staged(&id, Stage::Fetch, fetch).await?;
-    let slot = context.slot(recipe.claim()).await?;
+    let slot = context.slot(claim).await?;
     let share = slot.share();
     let action = action(context, job, sdist, recipe, &prepared, image, share).await?;
     let run = async {
@@ -242,6 +249,27 @@ async fn build(
             Err(failed(job, recipe, &reason, log, &result.log))
         }
     }
+}
+
+/// What the build takes of the machine, and how long: as long as the last one, else by the size of its source.
+async fn claim(
+    context: &Context,
+    job: &Job,
+    sdist: &LockedFile<SdistFilename>,
+    recipe: &Recipe,
+) -> Result<Claim, JobError> {
+    let last = history::latest(&context.store, &job.package.name, &job.cell.id()).await?;
+    let expected = match last {
+        Some(build) => Duration::try_from_secs_f64(build.seconds).unwrap_or_default(),
+        None if context.store.contains(&sdist.sha256).await? => Duration::from_millis(
+            context.store.size(&sdist.sha256).await? / SOURCE_BYTES_A_MILLISECOND,
+        ),
+        None => Duration::ZERO,
+    };
+    Ok(Claim {
+        expected,
+        ..recipe.claim()
+    })
 }
 
 /// What the history keeps of a build.

@@ -4,11 +4,13 @@
 //! and never while it waits for another job: so jobs that need each other cannot block each other, however few
 //! slots there are. A slot is taken last, after every other wait is over.
 //!
-//! Slots are given in the order in which they are asked for. One that does not fit yet holds back those behind it,
-//! or a job that needs much would wait for ever.
+//! What is expected to take longest goes first, since a long job that begins last runs alone at the end; else the
+//! order is that of asking. A job that does not fit yet holds back those behind it: or one that needs much would wait
+//! until nothing else is left.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -30,6 +32,8 @@ pub struct Claim {
     pub cores: Option<u32>,
     /// Memory in bytes; [`ORDINARY_MEMORY`] where nothing is known.
     pub memory: Option<u64>,
+    /// How long it is expected to take.
+    pub expected: Duration,
 }
 
 /// What an ordinary build is taken to need, in bytes. That is not its limit, which is higher: nearly all extension
@@ -61,6 +65,7 @@ struct Waiting {
     slots: u32,
     cores: Option<u32>,
     memory: u64,
+    expected: Duration,
     ready: oneshot::Sender<Slot>,
 }
 
@@ -92,12 +97,18 @@ impl Slots {
     pub async fn take(&self, claim: Claim) -> Slot {
         let capacity = self.0.capacity;
         let (ready, slot) = oneshot::channel();
-        self.0.lock().waiting.push_back(Waiting {
+        let new = Waiting {
             slots: claim.cores.unwrap_or(1).clamp(1, capacity.slots),
             cores: claim.cores,
             memory: claim.memory.unwrap_or(ORDINARY_MEMORY),
+            expected: claim.expected,
             ready,
-        });
+        };
+        {
+            let waiting = &mut self.0.lock().waiting;
+            let place = waiting.partition_point(|other| other.expected >= new.expected);
+            waiting.insert(place, new);
+        }
         Inner::grant(&self.0);
         match slot.await {
             Ok(slot) => slot,
@@ -198,6 +209,7 @@ mod tests {
         Claim {
             cores: Some(cores),
             memory: Some(memory * GIB),
+            expected: Duration::ZERO,
         }
     }
 
@@ -259,6 +271,26 @@ mod tests {
         // It has a slot in its channel, and never looks.
         drop(granted_unseen);
         assert!(last.as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_takes_longest_goes_first_and_equals_in_their_order() {
+        let slots = slots(1, 1);
+        let mut running = slots.take(Claim::default()).await;
+        let expect = |seconds| Claim {
+            expected: Duration::from_secs(seconds),
+            ..Claim::default()
+        };
+        let mut waiting: Vec<_> = [1, 5, 1, 9]
+            .map(|seconds| Box::pin(slots.take(expect(seconds))))
+            .into();
+        for waiting in &mut waiting {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        for next in [3, 1, 0, 2] {
+            drop(running);
+            running = waiting[next].as_mut().now_or_never().unwrap();
+        }
     }
 
     #[tokio::test]

@@ -149,6 +149,7 @@ impl Recipe {
         Claim {
             cores: self.cores.map(NonZeroU32::get),
             memory: self.memory,
+            ..Claim::default()
         }
     }
 
