@@ -1,8 +1,5 @@
 //! Builds that fail, each for a reason that is said, and builds that need more than they say at first.
 
-use std::time::{Duration, Instant};
-
-use wheelfarm_tests::docker::Engine;
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::sdist::{Sdist, pure_wheel};
@@ -88,81 +85,6 @@ fn a_missing_system_package_is_named() {
     assert_eq!(failures.len(), 1, "{failures:?}");
     assert_eq!(wheels(&farm.out()), [""; 0]);
     store_is_whole(&farm);
-}
-
-#[test]
-fn a_build_that_hangs_is_stopped() {
-    needs_docker!();
-    let backend = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    print('waiting for nothing', flush=True)\n    time.sleep(10**6)\n";
-    let index = Index::start()
-        .unwrap()
-        .with(&Sdist::with_backend("endless", "1.0", &[], backend))
-        .unwrap();
-    let farm = farm_of(&index);
-    let start = Instant::now();
-    let run = farm
-        .build(["endless", "--image", "debian-12", "--timeout", "5"])
-        .unwrap();
-    let failures = failed(&run, 3, &["endless 1.0", "time limit"], &[]);
-    assert!(
-        start.elapsed() < Duration::from_secs(120),
-        "{:?}",
-        start.elapsed()
-    );
-    assert!(
-        failures
-            .first()
-            .unwrap()
-            .tail
-            .iter()
-            .any(|line| line.contains("waiting for nothing")),
-        "{failures:?}"
-    );
-    assert_eq!(
-        Engine::connect()
-            .unwrap()
-            .farm_containers(&farm.cache())
-            .unwrap(),
-        []
-    );
-}
-
-#[test]
-fn a_build_has_no_network_and_no_rights() {
-    needs_docker!();
-    let backend = r#"
-import socket
-
-def build_wheel(directory, config_settings=None, metadata_directory=None):
-    problems = []
-    interfaces = sorted(name for _, name in socket.if_nameindex())
-    if interfaces != ["lo"]:
-        problems.append("network: %s" % interfaces)
-    if os.getuid() == 0:
-        problems.append("root")
-    for place in ("/", "/usr", "/etc", "/in"):
-        try:
-            open(os.path.join(place, "probe"), "w")
-            problems.append("can write to " + place)
-        except OSError:
-            pass
-    status = dict(line.split(":\t", 1) for line in open("/proc/self/status") if ":\t" in line)
-    if int(status["CapBnd"], 16) or int(status["CapEff"], 16):
-        problems.append("capabilities")
-    if status["NoNewPrivs"].strip() != "1":
-        problems.append("new privileges")
-    assert not problems, problems
-    return write_wheel(directory, {"probe.py": ""})
-"#;
-    let index = Index::start()
-        .unwrap()
-        .with(&Sdist::with_backend("probe", "1.0", &[], backend))
-        .unwrap();
-    let farm = farm_of(&index);
-    farm.build(["probe", "--image", "debian-12"])
-        .unwrap()
-        .success()
-        .unwrap();
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod configuration;
 mod crashes;
 mod engine;
 mod failing_builds;
+mod hostile;
 mod images;
 mod inspector;
 mod installing;

@@ -5,6 +5,7 @@ use std::io::Write;
 use wheelfarm_tests::farm::Run;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::sdist::Sdist;
+use wheelfarm_tests::tar::EntryType;
 
 use crate::support::{failed, farm_of, files, needs_docker, store_is_whole};
 
@@ -132,12 +133,25 @@ fn half_an_archive() {
 }
 
 #[test]
-fn another_project_comes_out() {
+fn members_that_lead_out_of_the_directory() {
     needs_docker!();
-    let backend = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    global NAME\n    NAME = \"other\"\n    return write_wheel(directory, {\"other.py\": \"\"})\n";
-    let index = Index::start()
-        .unwrap()
-        .with(&Sdist::with_backend("broken", "1.0", &[], backend))
-        .unwrap();
-    failed(&build(&index), 3, &["other-1.0-py3-none-any.whl"], &[]);
+    let host = "/etc/hostname";
+    for (path, kind, link, said) in [
+        ("broken-1.0/../../../evil", EntryType::Regular, "", "evil"),
+        ("/evil", EntryType::Regular, "", "evil"),
+        ("broken-1.0/link", EntryType::Symlink, host, host),
+        ("broken-1.0/link", EntryType::Symlink, "../../evil", "evil"),
+        ("broken-1.0/link", EntryType::Link, host, host),
+        (
+            "broken-1.0/device",
+            EntryType::Char,
+            "",
+            "broken-1.0/device",
+        ),
+    ] {
+        let sdist = Sdist::with_backend("broken", "1.0", &[], WORKING).strange(path, kind, link);
+        let index = Index::start().unwrap().with(&sdist).unwrap();
+        let failures = failed(&build(&index), 3, &["broken==1.0", said], &[]);
+        assert_eq!(failures.len(), 1, "{path}: {failures:?}");
+    }
 }

@@ -91,9 +91,55 @@ impl Engine {
     pub fn connect() -> Result<Self> {
         let host = variable("DOCKER_HOST").unwrap_or_else(|| DEFAULT_HOST.to_owned());
         let engine = Self { host };
-        let ping = engine.get("/_ping");
-        ping.with_context(|| format!("the Docker engine at {} does not answer", engine.host))?;
+        engine.ping()?;
         Ok(engine)
+    }
+
+    /// The engine at `host`, whether it answers or not.
+    pub fn at(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+        }
+    }
+
+    /// An error if it does not answer.
+    pub fn ping(&self) -> Result<()> {
+        let ping = self.get("/_ping");
+        ping.with_context(|| format!("the Docker engine at {} does not answer", self.host))?;
+        Ok(())
+    }
+
+    /// How it stores images.
+    pub fn storage_driver(&self) -> Result<String> {
+        let info: Value = serde_json::from_slice(&self.get("/info")?)?;
+        let driver = info.get("Driver").and_then(Value::as_str);
+        Ok(driver
+            .context("the engine has no storage driver")?
+            .to_owned())
+    }
+
+    /// Gives `other` this engine's image `name`.
+    pub fn copy_image(&self, name: &str, other: &Self) -> Result<()> {
+        let archive = self.get(&format!("/images/{name}/get"))?;
+        let path = "/images/load?quiet=1";
+        let (status, body) = other.request("POST", path, "application/x-tar", &archive)?;
+        check(status, path, &body)
+    }
+
+    /// Every container and every volume that it has, by name or id.
+    pub fn everything(&self) -> Result<Vec<String>> {
+        let listed: Vec<Listed> = serde_json::from_slice(&self.get("/containers/json?all=1")?)?;
+        let mut names: Vec<_> = listed.into_iter().map(|container| container.id).collect();
+        let mut answer: Value = serde_json::from_slice(&self.get("/volumes")?)?;
+        let volumes = answer.get_mut("Volumes").map(Value::take);
+        let volumes: Option<Vec<Volume>> = serde_json::from_value(volumes.unwrap_or_default())?;
+        names.extend(
+            volumes
+                .unwrap_or_default()
+                .into_iter()
+                .map(|volume| volume.name),
+        );
+        Ok(names)
     }
 
     /// Whether the engine has an image of this name.

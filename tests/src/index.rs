@@ -63,7 +63,7 @@ impl Index {
 
     /// Serves `sdist`.
     pub fn with(self, sdist: &Sdist) -> Result<Self> {
-        Ok(self.with_file(sdist.project(), &sdist.filename(), sdist.bytes()?))
+        Ok(self.with_file(&sdist.project(), &sdist.filename(), sdist.bytes()?))
     }
 
     /// Serves any file.
@@ -93,6 +93,11 @@ impl Index {
             served.later = Some(later);
         }
         self
+    }
+
+    /// Its port on this machine.
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Its address, for `UV_DEFAULT_INDEX` or `UV_INDEX`.

@@ -8,6 +8,7 @@
 pub mod auditwheel;
 pub mod bare;
 pub mod compiled;
+pub mod daemon;
 pub mod docker;
 pub mod environment;
 pub mod farm;
@@ -21,6 +22,7 @@ pub mod sdist;
 pub mod wheel;
 
 pub use anyhow;
+pub use tar;
 
 use sha2::{Digest, Sha256};
 

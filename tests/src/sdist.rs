@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -12,6 +12,16 @@ pub struct Sdist {
     name: String,
     version: String,
     files: Vec<(String, Vec<u8>)>,
+    /// What no honest tool packs.
+    strange: Vec<Strange>,
+}
+
+/// An entry whose path is written as it is, outside the source distribution's directory if it says so.
+#[derive(Debug, Clone)]
+struct Strange {
+    path: String,
+    kind: tar::EntryType,
+    link: String,
 }
 
 /// The beginning of a build back end that lies in the source itself: it needs nothing but Python.
@@ -40,6 +50,7 @@ impl Sdist {
             name: name.to_owned(),
             version: version.to_owned(),
             files: Vec::new(),
+            strange: Vec::new(),
         }
         .file("PKG-INFO", &metadata)
     }
@@ -83,14 +94,25 @@ impl Sdist {
         self
     }
 
+    /// Adds an entry under exactly this path, with nothing in it: a file, a link to `link`, a device.
+    #[must_use]
+    pub fn strange(mut self, path: &str, kind: tar::EntryType, link: &str) -> Self {
+        self.strange.push(Strange {
+            path: path.to_owned(),
+            kind,
+            link: link.to_owned(),
+        });
+        self
+    }
+
     /// `name-version.tar.gz`.
     pub fn filename(&self) -> String {
         format!("{}-{}.tar.gz", self.name, self.version)
     }
 
-    /// The project's name.
-    pub fn project(&self) -> &str {
-        &self.name
+    /// The project's name as an index has it.
+    pub fn project(&self) -> String {
+        self.name.replace('_', "-")
     }
 
     /// The archive.
@@ -103,7 +125,31 @@ impl Sdist {
             let path = format!("{}-{}/{path}", self.name, self.version);
             builder.append_data(&mut header, path, bytes.as_slice())?;
         }
+        for strange in &self.strange {
+            builder.append(&strange.header()?, std::io::empty())?;
+        }
         Ok(builder.into_inner()?.finish()?)
+    }
+}
+
+impl Strange {
+    /// Written field by field: the library's own way refuses such names.
+    fn header(&self) -> Result<tar::Header> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(self.kind);
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_device_major(1)?;
+        header.set_device_minor(3)?;
+        let old = header.as_old_mut();
+        for (field, text) in [(&mut old.name, &self.path), (&mut old.linkname, &self.link)] {
+            let place = field.get_mut(..text.len());
+            place
+                .context("a name is too long")?
+                .copy_from_slice(text.as_bytes());
+        }
+        header.set_cksum();
+        Ok(header)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::action::LogSink;
+use crate::plain;
 
 /// Something that happened. `job` is `<project> <version> <cell>`, or a cell where no package is concerned.
 ///
@@ -84,14 +85,14 @@ impl Stage {
 /// Receives events; called from many tasks.
 pub type Observer = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// A log sink that sends lines as events of `job`.
+/// A log sink that sends lines as events of `job`, without what would control a terminal.
 pub fn log_of(observer: &Observer, job: &str) -> LogSink {
     let observer = Arc::clone(observer);
     let job = job.to_owned();
     Arc::new(move |line| {
         observer(Event::Log {
             job: job.clone(),
-            line: line.to_owned(),
+            line: plain(line),
         });
     })
 }

@@ -10,6 +10,7 @@ pub mod history;
 mod key;
 pub mod matrix;
 pub mod pipeline;
+mod plain;
 pub mod provenance;
 pub mod pythons;
 #[cfg(test)]
@@ -23,3 +24,4 @@ pub use error::{JobError, JobErrorKind};
 pub use event::{Event, Observer, Stage, log_of};
 pub use hints::{Missing, missing};
 pub use key::canonical_digest;
+pub use plain::plain;

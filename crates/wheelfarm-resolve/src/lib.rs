@@ -10,6 +10,7 @@ mod fetch;
 pub mod inputs;
 mod interpreter;
 mod lock;
+mod members;
 mod sdist;
 mod settings;
 mod uv;

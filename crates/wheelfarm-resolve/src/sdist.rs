@@ -1,11 +1,15 @@
 //! Reading the one file of a source distribution that planning needs: `pyproject.toml`.
 
+use std::cell::Cell;
 use std::io::Read;
+use std::path::Path;
+use std::rc::Rc;
 
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 use wheelfarm_types::{Requirement, SdistFilename};
 
+use crate::members::Members;
 use crate::{ResolveError, ResolveErrorKind};
 
 /// What a source distribution says of how it is built ([PEP 518](https://peps.python.org/pep-0518/),
@@ -24,10 +28,11 @@ pub struct BuildSystem {
 /// The back end of projects that name none (PEP 517).
 const LEGACY_BACKEND: &str = "setuptools.build_meta:__legacy__";
 
-/// Entries and bytes of a source distribution that are looked through, at most: a bound for archives made to
-/// be endless.
+/// Entries and unpacked bytes of a source distribution, at most: a bound for archives made to be endless.
 const ENTRY_LIMIT: usize = 500_000;
 const UNPACKED_LIMIT: u64 = 8 << 30;
+/// Bytes of headers and padding between the contents of two entries.
+const HEADER_LIMIT: u64 = 1 << 20;
 const PYPROJECT_LIMIT: u64 = 4 << 20;
 
 #[derive(Deserialize)]
@@ -97,47 +102,80 @@ struct Contents {
 }
 
 impl Contents {
-    /// Notes the entry `path` if it is one of the two files that matter; true once nothing more is wanted.
-    fn note(&mut self, path: &str, content: impl Read) -> std::io::Result<bool> {
+    /// Notes the entry `path` if it is one of the two files that matter.
+    fn note(&mut self, path: &str, content: impl Read) -> std::io::Result<()> {
         match path.split_once('/') {
-            Some((_, "pyproject.toml")) => {
+            Some((_, "pyproject.toml")) if self.pyproject.is_none() => {
                 let mut text = String::new();
                 content.take(PYPROJECT_LIMIT).read_to_string(&mut text)?;
                 self.pyproject = Some(text);
-                Ok(true)
             }
-            Some((_, "setup.py")) => {
-                self.has_setup_py = true;
-                Ok(false)
-            }
-            _ => Ok(false),
+            Some((_, "setup.py")) => self.has_setup_py = true,
+            _ => {}
         }
+        Ok(())
     }
 }
 
 fn read_tar(bytes: &[u8]) -> std::io::Result<Contents> {
-    let mut archive = tar::Archive::new(GzDecoder::new(bytes).take(UNPACKED_LIMIT));
+    let budget = Rc::new(Cell::new(HEADER_LIMIT));
+    let mut archive = tar::Archive::new(Budgeted {
+        reader: GzDecoder::new(bytes),
+        budget: Rc::clone(&budget),
+    });
     let mut contents = Contents::default();
-    for entry in archive.entries()?.take(ENTRY_LIMIT) {
+    let mut members = Members::new(ENTRY_LIMIT, UNPACKED_LIMIT);
+    for entry in archive.entries()? {
         let entry = entry?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        if entry.header().entry_type().is_file()
-            && contents.note(path.trim_start_matches("./"), entry)?
-        {
-            break;
+        let kind = entry.header().entry_type();
+        let path = entry.path()?.into_owned();
+        let link = entry.link_name()?;
+        members
+            .entry(&path, kind, link.as_deref(), entry.size())
+            .map_err(std::io::Error::other)?;
+        budget.set(entry.size().saturating_add(HEADER_LIMIT));
+        if kind.is_file() {
+            contents.note(path.to_string_lossy().trim_start_matches("./"), entry)?;
         }
     }
     Ok(contents)
 }
 
+/// Reads so many bytes. A tar file's long names and extended headers are held in memory whole, whatever size they
+/// claim; nothing else stands between two entries.
+struct Budgeted<R> {
+    reader: R,
+    budget: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Budgeted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let budget = self.budget.get();
+        if budget == 0 && !buffer.is_empty() {
+            return Err(std::io::Error::other("the name of an entry is too long"));
+        }
+        let most = usize::try_from(budget).map_or(buffer.len(), |most| most.min(buffer.len()));
+        let read = self
+            .reader
+            .read(buffer.get_mut(..most).unwrap_or_default())?;
+        self.budget
+            .set(budget.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX)));
+        Ok(read)
+    }
+}
+
 fn read_zip(bytes: &[u8]) -> std::io::Result<Contents> {
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes))?;
     let mut contents = Contents::default();
-    for index in 0..archive.len().min(ENTRY_LIMIT) {
+    let mut members = Members::new(ENTRY_LIMIT, UNPACKED_LIMIT);
+    for index in 0..archive.len() {
         let entry = archive.by_index(index)?;
         let path = entry.name()?.into_owned();
-        if entry.is_file() && contents.note(&path, entry)? {
-            break;
+        members
+            .member(Path::new(&path), entry.size())
+            .map_err(std::io::Error::other)?;
+        if entry.is_file() {
+            contents.note(&path, entry)?;
         }
     }
     Ok(contents)
@@ -204,6 +242,45 @@ mod tests {
         }
         let error = build_system(&"x-1.tar.gz".parse().unwrap(), b"no archive").unwrap_err();
         assert_eq!(error.kind(), ResolveErrorKind::Source);
+    }
+
+    #[test]
+    fn what_comes_after_the_first_files_counts_too() {
+        let long = "x-1/".to_owned() + &"n".repeat(200);
+        assert!(sdist(&[("x-1/pyproject.toml", ""), (&long, "")]).is_ok());
+        let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
+            Vec::new(),
+            flate2::Compression::fast(),
+        ));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        builder
+            .append_data(&mut header, "x-1/setup.py", std::io::empty())
+            .unwrap();
+        header.set_entry_type(tar::EntryType::Symlink);
+        builder
+            .append_link(&mut header, "x-1/link", "../../etc")
+            .unwrap();
+        let bytes = builder.into_inner().unwrap().finish().unwrap();
+        let error = build_system(&"x-1.tar.gz".parse().unwrap(), &bytes).unwrap_err();
+        assert!(error.to_string().contains("x-1/link"), "{error}");
+    }
+
+    #[test]
+    fn endless_names_are_refused() {
+        let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
+            Vec::new(),
+            flate2::Compression::fast(),
+        ));
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(4 * HEADER_LIMIT);
+        header.set_cksum();
+        let name = std::io::repeat(b'n').take(4 * HEADER_LIMIT);
+        builder.append(&header, name).unwrap();
+        let bytes = builder.into_inner().unwrap().finish().unwrap();
+        let error = build_system(&"x-1.tar.gz".parse().unwrap(), &bytes).unwrap_err();
+        assert!(error.to_string().contains("too long"), "{error}");
     }
 
     #[test]

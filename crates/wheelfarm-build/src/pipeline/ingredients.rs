@@ -154,6 +154,7 @@ pub(super) async fn action(
         inputs.insert(name.to_owned(), context.store.put(text.into()).await?);
     }
     let interpreter = job.cell.image.interpreter(job.cell.python);
+    let memory = recipe.memory.unwrap_or(context.limits.memory);
     Ok(Action {
         name: format!("build {}", job.id()),
         image,
@@ -169,7 +170,9 @@ pub(super) async fn action(
         environment,
         network: recipe.network,
         limits: Limits {
-            memory: recipe.memory.unwrap_or(context.limits.memory),
+            memory,
+            // In memory too: a full directory is an error that says so, too much memory a killed process.
+            scratch: context.limits.scratch.min(memory / 4 * 3),
             ..context.limits.clone()
         },
     })

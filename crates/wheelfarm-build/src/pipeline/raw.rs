@@ -24,6 +24,8 @@ use crate::records::{BuildOutcome, FailureRecord, HistoryRecord, RawInputs, RawR
 /// How many steps lead to a wheel at most: an environment, build requirements whose metadata nobody states, what
 /// the back end asks for; a bound for a back end that asks for something else each time.
 const STEPS: usize = 40;
+/// Bytes of what a back end asks for.
+const MOST_ASKED: usize = 1 << 20;
 
 /// A guess that needs to be right only for which of two sources takes longer to build.
 const SOURCE_BYTES_A_MILLISECOND: u64 = 100;
@@ -207,7 +209,7 @@ async fn build(
         requires,
         ..
     } = prepared;
-    let made = wheel_of(job, &result);
+    let made = wheel_of(job, &action.limits, &result);
     let outcome = match &made {
         Ok(_) => BuildOutcome::Built,
         Err(reason) => BuildOutcome::Failed {
@@ -294,10 +296,13 @@ fn ended(
 }
 
 fn asked_requirements(json: &[u8]) -> Result<Vec<Requirement>, JobError> {
-    serde_json::from_slice(json).map_err(|error| {
-        JobError::new(
-            JobErrorKind::Package,
-            format!("the build back end asks for build requirements that are none: {error}"),
-        )
-    })
+    let error = |detail: String| {
+        let message =
+            format!("the build back end asks for build requirements that are none: {detail}");
+        JobError::new(JobErrorKind::Package, message)
+    };
+    if json.len() > MOST_ASKED {
+        return Err(error(format!("they are {} bytes long", json.len())));
+    }
+    serde_json::from_slice(json).map_err(|detail| error(detail.to_string()))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use wheelfarm_audit::{AuditOptions, AuditReport, LibraryRoot, Objects, audit_objects};
+use wheelfarm_audit::{AuditOptions, AuditReport, LibraryRoot, Objects, Obstacle, audit_objects};
 use wheelfarm_repair::{Graft, GraftCache, RepairError, RepairOptions, apply, plan, verify};
 use wheelfarm_types::{BuildTag, Digest, Target, WheelFilename};
 use wheelfarm_wheel::{Scheme, Wheel, WheelError, WheelWriter};
@@ -167,10 +167,13 @@ fn repair(
         audit: audit_options,
         ..RepairOptions::default()
     };
-    let plan = plan(&wheel, &report, &root, &options).map_err(failed)?;
-    if !plan.policy.libc.runs_on(inputs.target.libc) {
-        return Err(too_new(&wheel, &report, &root, options, inputs.target));
-    }
+    let plan = match plan(&wheel, &report, &root, &options) {
+        Ok(plan) if plan.policy.libc.runs_on(inputs.target.libc) => plan,
+        Ok(_) | Err(RepairError::NotEarned { .. }) => {
+            return Err(too_new(&wheel, &report, &root, options, inputs.target));
+        }
+        Err(error) => return Err(failed(error)),
+    };
     let mut bytes = Vec::new();
     let changed = apply(&plan, &wheel, &objects, &root, grafts, &mut bytes).map_err(failed)?;
     let bytes = Bytes::from(bytes);
@@ -267,16 +270,22 @@ fn too_new(
         target: Some(target),
         ..options
     };
-    let mut error = match wheelfarm_repair::plan(wheel, report, root, &options) {
-        Err(error) => failed(error),
+    let mut hint = "build it in an image with an older C library: `wheelfarm images list`";
+    let error = match wheelfarm_repair::plan(wheel, report, root, &options) {
+        Err(error) => {
+            if let RepairError::NotEarned { obstacles, .. } = &error
+                && let Some(Obstacle::Isa { .. }) = obstacles.first()
+            {
+                hint = "it was compiled for newer processors (`-march`): its build settings, or `env` of the package in wheelfarm.toml, have to say otherwise";
+            }
+            failed(error)
+        }
         Ok(_) => JobError::new(
             JobErrorKind::Audit,
             format!("{} does not run on {target}", report.wheel),
         ),
     };
-    error.hint =
-        Some("build it in an image with an older C library: `wheelfarm images list`".to_owned());
-    error
+    error.with_hint(Some(hint.to_owned()))
 }
 
 fn failed(error: impl Into<RepairError>) -> JobError {

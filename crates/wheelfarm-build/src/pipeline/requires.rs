@@ -14,7 +14,7 @@ use wheelfarm_resolve::{
 use wheelfarm_types::{Digest, Requirement, SdistFilename, WheelFilename};
 
 use super::chain::Chain;
-use super::context::Context;
+use super::context::{Context, run_cpu};
 use super::resolve::{Attempt, attempt};
 use super::{Artifact, Choice, Job, Look, Origin, Purpose};
 use crate::environment::EnvironmentRecord;
@@ -76,8 +76,9 @@ pub(super) async fn build_system_of(
         Ok(context.store.get(&digest).await?)
     };
     let (bytes, _) = context.staged(&job.id(), Stage::Fetch, fetch).await?;
+    let filename = sdist.filename.clone();
     let record = SourceRecord {
-        build_system: build_system(&sdist.filename, &bytes)?,
+        build_system: run_cpu(move || Ok(build_system(&filename, &bytes)?)).await?,
     };
     context
         .store

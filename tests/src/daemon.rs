@@ -1,0 +1,125 @@
+//! A Docker daemon of the test's own, which can be stopped and killed without harm to anybody else.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::docker::Engine;
+use crate::environment::scratch_directory;
+use crate::process::{run, wait_for};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A daemon with its own data, without network. Its containers can be told from those of others: they have
+/// another parent in the hierarchy of control groups.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Sockets and process ids: in a directory with a short name, since a socket's path may not be long.
+    state: TempDir,
+    data: TempDir,
+    storage_driver: String,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// Starts a daemon that has no images, with the storage driver of `like`.
+    pub fn start(like: &Engine) -> Result<Self> {
+        let mut daemon = Self {
+            state: TempDir::with_prefix("wf-")?,
+            data: TempDir::new_in(scratch_directory()?)?,
+            storage_driver: like.storage_driver()?,
+            child: None,
+        };
+        // Not the machine's own settings.
+        fs_err::write(daemon.file("daemon.json"), "{}")?;
+        daemon.restart()?;
+        Ok(daemon)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.state.path().join(name)
+    }
+
+    /// What `DOCKER_HOST` has to be.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.file("sock").display())
+    }
+
+    /// Starts it after [`Daemon::stop`] or [`Daemon::kill`], and waits until it answers.
+    pub fn restart(&mut self) -> Result<()> {
+        let log = fs_err::File::options()
+            .append(true)
+            .create(true)
+            .open(self.file("log"))?
+            .into_parts()
+            .0;
+        let mut command = Command::new("dockerd");
+        command
+            .arg("--config-file")
+            .arg(self.file("daemon.json"))
+            .arg("--data-root")
+            .arg(self.data.path())
+            .arg("--exec-root")
+            .arg(self.file("exec"))
+            .arg("--pidfile")
+            .arg(self.file("pid"))
+            .args(["--host", &self.host()])
+            .args(["--storage-driver", &self.storage_driver])
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .args(["--cgroup-parent=/wheelfarm-tests", "--shutdown-timeout=2"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        self.child = Some(command.spawn().context("`dockerd` could not be started")?);
+        let engine = Engine::at(&self.host());
+        let answers = wait_for("the daemon of the test", LIMIT, || {
+            Ok(engine.ping().is_ok().then_some(()))
+        });
+        answers.with_context(|| fs_err::read_to_string(self.file("log")).unwrap_or_default())
+    }
+
+    /// Its engine.
+    pub fn engine(&self) -> Engine {
+        Engine::at(&self.host())
+    }
+
+    /// Ends it in order: it stops its containers.
+    pub fn stop(&mut self) -> Result<()> {
+        self.signal("TERM")
+    }
+
+    /// Ends it at once: its containers go on.
+    pub fn kill(&mut self) -> Result<()> {
+        self.signal("KILL")
+    }
+
+    fn signal(&mut self, signal: &str) -> Result<()> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        run(Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(child.id().to_string()))?;
+        let ended = wait_for("the end of the daemon of the test", LIMIT, || {
+            Ok(child.try_wait()?)
+        });
+        if ended.is_err() {
+            child.kill()?;
+            child.wait()?;
+        }
+        ended.map(drop)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // One that was killed has containers still: only a daemon can end them.
+        if self.child.is_none() {
+            self.restart().ok();
+        }
+        self.stop().ok();
+    }
+}
