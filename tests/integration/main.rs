@@ -28,6 +28,7 @@ mod requirement_files;
 mod sources;
 mod support;
 mod unstated_metadata;
+mod upstream;
 mod warm;
 
 use std::collections::BTreeSet;

@@ -40,8 +40,12 @@ pub struct ReportedWheel {
     pub path: PathBuf,
     pub sha256: String,
     pub size: u64,
-    /// `built`, `cached` or `index`.
+    /// `built`, `cached`, `reused` or `index`.
     pub origin: String,
+    /// Why so.
+    pub because: String,
+    /// What a wheel of the index claims and does not hold.
+    pub findings: Vec<String>,
     pub vendored: Vec<Vendored>,
     pub proof: Option<Proof>,
     /// Whether it was built without network; null for wheels of the index.

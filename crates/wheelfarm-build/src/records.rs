@@ -24,8 +24,14 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// Rises when the audit of the index's wheels would find something else.
+pub(crate) const UPSTREAM_SCHEMA: u32 = 1;
+
 /// Kinds of records in the store.
 pub(crate) mod kind {
+    pub(crate) const UPSTREAM: &str = "upstream";
+    pub(crate) const SHARED: &str = "shared";
+    pub(crate) const SHARING: &str = "sharing";
     pub(crate) const SOURCE: &str = "source";
     pub(crate) const REQUIRES: &str = "requires";
     pub(crate) const RAW: &str = "raw-wheel";
@@ -87,6 +93,36 @@ pub struct PinnedFile {
     pub name: String,
     /// Its bytes.
     pub sha256: Digest,
+}
+
+/// What the audit of a wheel of the index depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UpstreamInputs {
+    pub(crate) schema: u32,
+    pub(crate) wheel: PinnedFile,
+    /// Where it is to run.
+    pub(crate) target: Target,
+    /// Libraries that are known to be there.
+    pub(crate) exclude: Vec<String>,
+}
+
+/// What the audit of a wheel of the index found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UpstreamRecord {
+    pub(crate) inputs: UpstreamInputs,
+    /// What keeps it from running on the target, as ends of sentences that begin with its name.
+    pub(crate) problems: Vec<String>,
+    /// What else is to be known, likewise.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A build that may serve higher Pythons, in a series of all builds that differ in nothing but their Python.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SharedRecord {
+    /// The Python it was built for.
+    pub(crate) python: PythonVersion,
+    /// The key of the raw wheel's record.
+    pub(crate) raw_key: Digest,
 }
 
 /// A built wheel, before repair.

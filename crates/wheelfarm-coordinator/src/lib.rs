@@ -5,9 +5,12 @@
 //! done and does the rest.
 
 mod atomic;
+mod order;
+mod plan;
 mod run;
 mod wheelhouse;
 
 pub use atomic::{AtomicFile, write_atomic};
+pub use plan::{CellPlan, Plan, PlannedJob, estimate, plan};
 pub use run::{BuildRequest, BuiltWheel, Failure, FromSource, Report, run};
 pub use wheelhouse::{WheelhouseError, write_wheelhouse};

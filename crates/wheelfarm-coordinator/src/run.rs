@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use wheelfarm_build::matrix::Cell;
-use wheelfarm_build::pipeline::{self, Artifact, Choice, Context, Job, ProveRequest, Purpose};
+use wheelfarm_build::pipeline::{self, Artifact, Choice, Context, Job, ProveRequest};
 use wheelfarm_build::records::Proof;
 use wheelfarm_build::{Event, JobError, JobErrorKind};
 use wheelfarm_resolve::Wanted;
 use wheelfarm_types::ProjectName;
+
+use crate::order::{self, Gates};
+use crate::plan::{self, CellJobs};
 
 /// What is to be had.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub struct BuildRequest {
     pub cells: Vec<Arc<Cell>>,
     /// What is built although the index has a wheel.
     pub from_source: FromSource,
+    /// What is taken from the index as it is, and never built.
+    pub only_upstream: BTreeSet<ProjectName>,
     /// Import every wheel that was built on a bare runtime.
     pub prove: bool,
 }
@@ -36,8 +42,10 @@ pub enum FromSource {
 }
 
 impl BuildRequest {
-    fn choice(&self, project: &ProjectName) -> Choice {
-        if self.from_source.includes(project) {
+    pub(crate) fn choice(&self, project: &ProjectName) -> Choice {
+        if self.only_upstream.contains(project) {
+            Choice::OnlyUpstream
+        } else if self.from_source.includes(project) {
             Choice::FromSource
         } else {
             Choice::Reuse
@@ -89,18 +97,24 @@ pub struct Failure {
 pub async fn run(context: &Context, request: &BuildRequest) -> Report {
     let mut all = Report::default();
     let unavailable = prepare_images(context, &request.cells, &mut all).await;
-    let cells = request
+    let cells: Vec<_> = request
         .cells
         .iter()
-        .filter(|cell| !unavailable.contains(&cell.image.name));
-    let mut reports: Vec<_> = cells
-        .enumerate()
-        .map(|(index, cell)| run_cell(context, request, cell).map(move |report| (index, report)))
-        .collect::<FuturesUnordered<_>>()
-        .collect()
-        .await;
-    reports.sort_by_key(|(index, _)| *index);
-    for (_, report) in reports {
+        .filter(|cell| !unavailable.contains(&cell.image.name))
+        .map(Arc::clone)
+        .collect();
+    let cells = plan::jobs(context, request, &cells).await;
+    let jobs = cells.iter().flat_map(|cell| cell.jobs.iter().flatten());
+    for job in jobs.clone() {
+        (context.observer)(Event::Planned { job: job.id() });
+    }
+    let jobs: Vec<_> = jobs.collect();
+    let mut gates = order::gates(context, &jobs).await.into_iter();
+    let running = cells.iter().map(|cell| {
+        let count = cell.jobs.as_ref().map_or(0, Vec::len);
+        run_cell(context, request, cell, gates.by_ref().take(count).collect())
+    });
+    for report in join_all(running).await {
         all.wheels.extend(report.wheels);
         all.failures.extend(report.failures);
     }
@@ -126,24 +140,29 @@ async fn prepare_images(
     unavailable
 }
 
-async fn run_cell(context: &Context, request: &BuildRequest, cell: &Arc<Cell>) -> Report {
+async fn run_cell(
+    context: &Context,
+    request: &BuildRequest,
+    planned: &CellJobs,
+    gates: Vec<Gates>,
+) -> Report {
     let mut report = Report::default();
-    let jobs = match resolve(context, request, cell).await {
+    let CellJobs { cell, jobs } = planned;
+    let jobs = match jobs {
         Ok(jobs) => jobs,
         Err(error) => {
-            let summary = error.to_string();
-            end(context, &cell.id(), false, summary);
+            end(context, &cell.id(), false, error.to_string());
             report.failures.push(Failure {
                 job: cell.id(),
-                error,
+                error: error.clone(),
             });
             return report;
         }
     };
-    for job in &jobs {
-        (context.observer)(Event::Planned { job: job.id() });
-    }
-    let mut running: FuturesUnordered<_> = jobs.iter().map(|job| run_job(context, job)).collect();
+    let running = jobs.iter().zip(gates);
+    let mut running: FuturesUnordered<_> = running
+        .map(|(job, gates)| run_job(context, job, gates))
+        .collect();
     let mut artifacts = Vec::new();
     while let Some((job, result)) = running.next().await {
         match result {
@@ -193,24 +212,14 @@ async fn run_cell(context: &Context, request: &BuildRequest, cell: &Arc<Cell>) -
     report
 }
 
-async fn resolve(
+async fn run_job(
     context: &Context,
-    request: &BuildRequest,
-    cell: &Arc<Cell>,
-) -> Result<Vec<Job>, JobError> {
-    let lock = pipeline::resolve(context, cell, &request.wanted).await?;
-    let job = |package: wheelfarm_resolve::LockedPackage| Job {
-        choice: request.choice(&package.name),
-        purpose: Purpose::Wanted,
-        cell: Arc::clone(cell),
-        package,
-    };
-    Ok(lock.packages.into_iter().map(job).collect())
-}
-
-async fn run_job(context: &Context, job: &Job) -> (String, Result<Artifact, JobError>) {
+    job: &Job,
+    gates: Gates,
+) -> (String, Result<Artifact, JobError>) {
     let id = job.id();
     let result = async {
+        gates.pass().await;
         if context.cancel.is_cancelled() {
             return Err(JobError::new(
                 JobErrorKind::Cancelled,
@@ -219,7 +228,10 @@ async fn run_job(context: &Context, job: &Job) -> (String, Result<Artifact, JobE
         }
         pipeline::run(context, job).await
     };
-    (id, result.await)
+    let result = result.await;
+    // Who waits for this one goes on, whatever came of it.
+    drop(gates);
+    (id, result)
 }
 
 fn end(context: &Context, job: &str, ok: bool, summary: String) {

@@ -13,6 +13,7 @@ mod lock;
 mod members;
 mod sdist;
 mod settings;
+mod sharing;
 mod uv;
 mod wanted;
 
@@ -22,5 +23,6 @@ pub use fetch::Fetcher;
 pub use lock::{Lock, LockedFile, LockedPackage};
 pub use sdist::{BuildSystem, build_system};
 pub use settings::{Credential, IndexSettings};
+pub use sharing::hints_at_sharing;
 pub use uv::{Uv, UvPin};
 pub use wanted::Wanted;

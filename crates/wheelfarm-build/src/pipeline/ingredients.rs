@@ -9,10 +9,9 @@ use wheelfarm_types::{Digest, SdistFilename};
 
 use super::Job;
 use super::context::Context;
-use super::raw::Prepared;
+use super::raw::{Basis, Prepared};
 use super::requires::BuildRequires;
 use crate::action::{Action, Limits};
-use crate::environment::EnvironmentRecord;
 use crate::error::JobError;
 use crate::recipes::{Patch, Recipe};
 use crate::records::{BUILD_SCHEMA, PinnedFile, RawInputs};
@@ -56,12 +55,15 @@ pub(super) fn environment_variables(recipe: &Recipe) -> BTreeMap<String, String>
 pub(super) fn raw_inputs(
     context: &Context,
     job: &Job,
-    sdist: &LockedFile<SdistFilename>,
-    recipe: &Recipe,
-    environment: &EnvironmentRecord,
+    basis: &Basis<'_>,
     requires: &BuildRequires,
-    env: &BTreeMap<String, String>,
 ) -> RawInputs {
+    let Basis {
+        sdist,
+        recipe,
+        environment,
+        env,
+    } = basis;
     let mut build_requires: Vec<_> = requires
         .files()
         .map(|(name, sha256)| PinnedFile {
@@ -89,7 +91,7 @@ pub(super) fn raw_inputs(
             sha256: context.resolver.uv.blob,
         },
         scripts: Digest::of([BUILD_SH, BUILD_PY].concat()),
-        env: env.clone(),
+        env: BTreeMap::clone(env),
         config_settings: recipe.config_settings.clone(),
         patches: recipe.patches.iter().map(Patch::digest).collect(),
         network: recipe.network,

@@ -7,21 +7,29 @@ mod ahead;
 mod chain;
 mod context;
 mod environment;
-mod fetched;
+mod explain;
 mod grafts;
 mod ingredients;
 mod outcome;
+mod outlook;
 mod prove;
 mod raw;
 mod repair;
 mod requires;
 mod resolve;
+mod sharing;
+mod sibling;
 mod slots;
+mod upstream;
 
 pub use context::{Context, Flights, Freshness, Lanes};
 pub use environment::prepare_image;
+pub use explain::{Explanation, explain};
+pub use outlook::{Next, Outlook, look};
 pub use prove::{ProveRequest, prove};
-pub use resolve::resolve;
+pub use raw::{Prepared, RawWheel};
+pub use resolve::{Attempt, resolve, try_resolve};
+pub use sharing::may_be_shared;
 pub use slots::{Capacity, Claim, ORDINARY_MEMORY, Slot, Slots};
 
 use std::sync::Arc;
@@ -31,12 +39,9 @@ use wheelfarm_resolve::{LockedFile, LockedPackage};
 use wheelfarm_types::{Digest, ProjectName, SdistFilename, Version, WheelFilename};
 
 use self::chain::Chain;
-use self::raw::{RawLook, RawWheel};
 use crate::error::{JobError, JobErrorKind};
 use crate::matrix::Cell;
-use crate::provenance;
-use crate::recipes::Recipe;
-use crate::records::{Vendored, WheelRecord};
+use crate::records::Vendored;
 
 /// A package to be had as a wheel, in one cell of the matrix.
 #[derive(Debug, Clone)]
@@ -54,8 +59,10 @@ pub struct Job {
 /// Where a wheel may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// The index's own wheel if it has one that fits, else a build.
+    /// The index's own wheel if it has one that runs on the target, else a build.
     Reuse,
+    /// The index's own wheel, as it is; never a build.
+    OnlyUpstream,
     /// A build, even if the index has a wheel.
     FromSource,
 }
@@ -84,6 +91,10 @@ pub struct Artifact {
     pub size: u64,
     /// How it came.
     pub origin: Origin,
+    /// Why so, in a few words.
+    pub because: String,
+    /// What is to be known of a wheel of the index: what it claims and does not hold.
+    pub findings: Vec<String>,
     /// Libraries put into it by repair.
     pub vendored: Vec<Vendored>,
     /// Modules to import when it is proved; empty for wheels of the index, which are not ours to prove.
@@ -103,8 +114,22 @@ pub enum Origin {
     Built,
     /// Built before: taken from the store.
     Cached,
+    /// Built for a lower Python, and serves this one as well.
+    Reused,
     /// The index's own wheel.
     Index,
+}
+
+impl Origin {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::Cached => "cached",
+            Self::Reused => "reused",
+            Self::Index => "index",
+        }
+    }
 }
 
 impl Job {
@@ -118,51 +143,21 @@ impl Job {
         )
     }
 
-    /// The index's wheel, if that is what is wanted.
-    fn upstream(&self) -> Option<&LockedFile<WheelFilename>> {
-        let wheel = self.package.best_wheel(self.cell.python, self.cell.target);
-        wheel.filter(|_| self.choice == Choice::Reuse)
-    }
-
-    /// Whether it takes more than a download.
-    pub fn is_built(&self) -> bool {
-        self.upstream().is_none()
-    }
-}
-
-/// How far a job is.
-#[derive(Debug)]
-enum Look {
-    /// Its wheel is in the store.
-    Ready(Box<Artifact>),
-    /// There is work to do.
-    Work,
-}
-
-/// Looks how far `job` is, which is wanted for `outer`. Starts nothing.
-fn look_in<'a>(
-    context: &'a Context,
-    job: &'a Job,
-    outer: Option<&'a Chain<'a>>,
-) -> BoxFuture<'a, Result<Look, JobError>> {
-    Box::pin(async move {
-        if job.upstream().is_some() {
-            return Ok(Look::Work);
-        }
-        let sdist = source_of(job)?;
-        let recipe = context.recipes.get(&job.package.name, &job.cell);
-        let chain = Chain::new(job, outer);
-        let RawLook::Found(raw) = raw::look(context, &chain, job, sdist, &recipe).await? else {
-            return Ok(Look::Work);
-        };
-        Ok(match repair::look(context, job, &raw, &recipe).await? {
-            Some(record) => Look::Ready(Box::new(artifact(job, *raw, record, recipe, false))),
-            None => Look::Work,
+    /// Its source distribution.
+    fn sdist(&self) -> Result<&LockedFile<SdistFilename>, JobError> {
+        self.package.sdist.as_ref().ok_or_else(|| {
+            let message = format!("{}: the index has no source distribution", self.id());
+            JobError::new(JobErrorKind::Request, message)
         })
-    })
+    }
 }
 
-/// Runs `job` to its end.
+/// How many steps lead to a wheel at most: the index's wheel, an environment, build requirements whose metadata nobody
+/// states, what the back end asks for, the build, the repair. A bound for a back end that asks for something else each
+/// time.
+const STEPS: usize = 40;
+
+/// Runs `job` to its end: looks how far it is, does what comes next, and looks again.
 pub async fn run(context: &Context, job: &Job) -> Result<Artifact, JobError> {
     run_in(context, job, None).await
 }
@@ -174,53 +169,55 @@ fn run_in<'a>(
     outer: Option<&'a Chain<'a>>,
 ) -> BoxFuture<'a, Result<Artifact, JobError>> {
     Box::pin(async move {
-        if let Some(wheel) = job.upstream() {
-            return fetched::fetch(context, job, wheel).await;
-        }
-        let sdist = source_of(job)?;
         let recipe = context.recipes.get(&job.package.name, &job.cell);
         let chain = Chain::new(job, outer);
-        let raw = raw::raw_wheel(context, &chain, job, sdist, &recipe).await?;
-        let (record, repaired) = repair::repaired_wheel(context, job, &raw, &recipe).await?;
-        provenance::file(&context.store, &record, &raw.record, &raw.environment).await?;
-        Ok(artifact(job, raw, record, recipe, repaired))
+        let mut built = None;
+        for _ in 0..STEPS {
+            let Outlook { next, because } = outlook::look_in(context, job, outer).await?;
+            match next {
+                Next::Ready(mut artifact) => {
+                    if let Some(because) = built {
+                        artifact.origin = Origin::Built;
+                        artifact.because = because;
+                    }
+                    return Ok(*artifact);
+                }
+                Next::Fetch(wheel) => upstream::settle(context, job, &wheel, &recipe).await?,
+                Next::Environment => {
+                    raw::make_environment(context, job, job.sdist()?, &recipe).await?;
+                }
+                Next::Requires(jobs) => requires::run(context, &chain, job, &jobs).await?,
+                Next::Build(prepared) => {
+                    let sdist = job.sdist()?;
+                    let work = raw::build(context, job, sdist, &recipe, *prepared).await;
+                    if work.map_err(|error| instead(error, &because))? {
+                        built = Some(because);
+                    }
+                }
+                Next::Repair(raw) => {
+                    let work = repair::repaired_wheel(context, job, &raw, &recipe).await;
+                    // What was repaired before under another name is not built now.
+                    if work.map_err(|error| instead(error, &because))?.1 && raw.reused.is_none() {
+                        built.get_or_insert(because);
+                    }
+                }
+            }
+        }
+        Err(raw::restless(job))
     })
 }
 
-/// The source distribution of `job`, which has to be built.
-fn source_of(job: &Job) -> Result<&LockedFile<SdistFilename>, JobError> {
-    job.package.sdist.as_ref().ok_or_else(|| {
-        let what = match job.choice {
-            Choice::FromSource => "no source distribution",
-            Choice::Reuse => "neither a wheel that fits nor a source distribution",
-        };
-        let message = format!("{}: the index has {what}", job.id());
-        JobError::new(JobErrorKind::Request, message)
-    })
-}
-
-fn artifact(
-    job: &Job,
-    raw: RawWheel,
-    record: WheelRecord,
-    recipe: Recipe,
-    repaired: bool,
-) -> Artifact {
-    Artifact {
-        project: job.package.name.clone(),
-        version: job.package.version.clone(),
-        filename: record.filename,
-        wheel: record.wheel,
-        size: record.size,
-        origin: if raw.built || repaired {
-            Origin::Built
-        } else {
-            Origin::Cached
-        },
-        vendored: record.vendored,
-        modules: record.modules,
-        test: recipe.test,
-        network: raw.record.inputs.network || raw.requires.iter().any(|built| built.network),
-        requires: raw.requires,
+/// An error of a build that would not have been begun had the index's wheel run on the target.
+fn instead(error: JobError, because: &str) -> JobError {
+    if !because.starts_with("the index's wheel") {
+        return error;
     }
+    let hint = error.hint.clone().unwrap_or_else(|| {
+        "`--only-upstream` with its name takes the index's wheel all the same".to_owned()
+    });
+    JobError {
+        message: format!("{} ({because})", error.message),
+        ..error
+    }
+    .with_hint(Some(hint))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wheelfarm_resolve::{BuildSystem, LockedFile};
-use wheelfarm_types::{Digest, Requirement, SdistFilename};
+use wheelfarm_types::{Digest, PythonVersion, Requirement, SdistFilename};
 
 use super::chain::Chain;
 use super::context::Context;
@@ -12,7 +12,7 @@ use super::ingredients::{action, environment_variables, raw_inputs};
 use super::outcome::{failed, wheel_of};
 use super::requires::{BuildRequires, Requires};
 use super::slots::Claim;
-use super::{Artifact, Job, environment, requires};
+use super::{Artifact, Job, environment, requires, sharing, sibling};
 use crate::action::Exit;
 use crate::environment::EnvironmentRecord;
 use crate::error::{JobError, JobErrorKind};
@@ -21,9 +21,6 @@ use crate::history;
 use crate::recipes::Recipe;
 use crate::records::{BuildOutcome, FailureRecord, HistoryRecord, RawInputs, RawRecord, kind};
 
-/// How many steps lead to a wheel at most: an environment, build requirements whose metadata nobody states, what
-/// the back end asks for; a bound for a back end that asks for something else each time.
-const STEPS: usize = 40;
 /// Bytes of what a back end asks for.
 const MOST_ASKED: usize = 1 << 20;
 
@@ -45,28 +42,39 @@ pub(super) enum RawLook {
 
 /// A raw wheel, and what is known of its build.
 #[derive(Debug, Clone)]
-pub(super) struct RawWheel {
+pub struct RawWheel {
     /// Its record.
-    pub(super) record: RawRecord,
+    pub record: RawRecord,
     /// Where it was built.
     pub(super) environment: EnvironmentRecord,
     /// The build requirements that were built for it.
     pub(super) requires: Vec<Artifact>,
-    /// Whether it was built just now.
-    pub(super) built: bool,
+    /// The Python that it was built for, if it serves the job's as well.
+    pub(super) reused: Option<PythonVersion>,
+}
+
+/// What a build begins with, before its build requirements are known.
+#[derive(Debug)]
+pub(super) struct Basis<'a> {
+    pub(super) sdist: &'a LockedFile<SdistFilename>,
+    pub(super) recipe: &'a Recipe,
+    pub(super) environment: EnvironmentRecord,
+    pub(super) env: BTreeMap<String, String>,
 }
 
 /// A build that can begin: all that identifies it.
 #[derive(Debug, Clone)]
-pub(super) struct Prepared {
+pub struct Prepared {
     pub(super) environment: EnvironmentRecord,
     pub(super) system: BuildSystem,
     pub(super) requires: BuildRequires,
     /// Where dynamic build requirements are filed, and those that were there.
     dynamic_key: Digest,
     dynamic: Vec<Requirement>,
-    pub(super) inputs: RawInputs,
-    pub(super) key: Digest,
+    /// Everything that can change the wheel.
+    pub inputs: RawInputs,
+    /// Their digest.
+    pub key: Digest,
 }
 
 /// Looks how far the build of `job` is, the end of `chain`. Makes no environment and builds nothing.
@@ -81,31 +89,47 @@ pub(super) async fn look(
     let Some(environment) = environment::known(context, &job.cell, recipe).await? else {
         return Ok(RawLook::Environment);
     };
-    let env: BTreeMap<_, _> = environment_variables(recipe);
-    let dynamic_key = requires::dynamic_key(job, sdist.sha256, &environment, recipe, &env);
+    let basis = Basis {
+        sdist,
+        recipe,
+        environment,
+        env: environment_variables(recipe),
+    };
+    let dynamic_key =
+        requires::dynamic_key(job, sdist.sha256, &basis.environment, recipe, &basis.env);
     let mut wanted = system.requires.clone();
     wanted.extend(recipe.build_requires.iter().cloned());
     let dynamic = requires::dynamic(context, &dynamic_key).await?;
     wanted.extend(dynamic.iter().cloned());
+    let found = |raw| Ok(RawLook::Found(Box::new(raw)));
     let requires = match requires::look(context, chain, job, wanted).await? {
         Requires::Known(requires) => requires,
-        Requires::Missing(jobs) => return Ok(RawLook::Requires(jobs)),
+        // Nothing that is still to be built can be part of a key that is on record.
+        Requires::Missing(jobs) => {
+            return match sibling::find(context, job, &basis).await? {
+                Some(raw) => found(raw),
+                None => Ok(RawLook::Requires(jobs)),
+            };
+        }
     };
-    let inputs = raw_inputs(context, job, sdist, recipe, &environment, &requires, &env);
+    let inputs = raw_inputs(context, job, &basis, &requires);
     let key = crate::key::canonical_digest(&inputs);
     let prepared = Prepared {
-        environment,
         system,
         requires,
         dynamic_key,
         dynamic,
         inputs,
         key,
+        environment: basis.environment.clone(),
     };
-    Ok(match recorded(context, &prepared).await? {
-        Some(raw) => RawLook::Found(Box::new(raw)),
-        None => RawLook::Missing(Box::new(prepared)),
-    })
+    if let Some(raw) = recorded(context, &prepared).await? {
+        return found(raw);
+    }
+    match sibling::find(context, job, &basis).await? {
+        Some(raw) => found(raw),
+        None => Ok(RawLook::Missing(Box::new(prepared))),
+    }
 }
 
 /// The raw wheel that was made of what is prepared, if it was.
@@ -117,8 +141,21 @@ async fn recorded(context: &Context, prepared: &Prepared) -> Result<Option<RawWh
         record,
         environment: prepared.environment.clone(),
         requires: prepared.requires.built.clone(),
-        built: false,
+        reused: None,
     }))
+}
+
+/// Makes the environment of `job`, unless it is there.
+pub(super) async fn make_environment(
+    context: &Context,
+    job: &Job,
+    sdist: &LockedFile<SdistFilename>,
+    recipe: &Recipe,
+) -> Result<(), JobError> {
+    let claim = claim(context, job, sdist, recipe).await?;
+    environment::pinned(context, &job.id(), &job.cell, recipe, claim)
+        .await
+        .map(drop)
 }
 
 /// The raw wheel of `job`, the end of `chain`: built if it never was.
@@ -129,51 +166,51 @@ pub(super) async fn raw_wheel(
     sdist: &LockedFile<SdistFilename>,
     recipe: &Recipe,
 ) -> Result<RawWheel, JobError> {
-    let id = job.id();
-    for _ in 0..STEPS {
+    for _ in 0..super::STEPS {
         match look(context, chain, job, sdist, recipe).await? {
             RawLook::Found(raw) => return Ok(*raw),
-            RawLook::Environment => {
-                let claim = claim(context, job, sdist, recipe).await?;
-                environment::pinned(context, &id, &job.cell, recipe, claim).await?;
-            }
+            RawLook::Environment => make_environment(context, job, sdist, recipe).await?,
             RawLook::Requires(jobs) => requires::run(context, chain, job, &jobs).await?,
             RawLook::Missing(prepared) => {
-                if let Some(raw) = build(context, job, sdist, recipe, *prepared).await? {
-                    return Ok(raw);
-                }
+                build(context, job, sdist, recipe, *prepared).await?;
             }
         }
     }
-    Err(JobError::new(
-        JobErrorKind::Package,
-        format!("{id}: its build back end asks for other build requirements each time"),
-    ))
+    Err(restless(job))
 }
 
-/// Builds what is prepared; none if it has to be prepared again: what can be installed has changed, or the back end
-/// asks for more.
-async fn build(
+/// The error of a job that takes another step each time.
+pub(super) fn restless(job: &Job) -> JobError {
+    let message = format!(
+        "{}: its build back end asks for other build requirements each time",
+        job.id()
+    );
+    JobError::new(JobErrorKind::Package, message)
+}
+
+/// Builds what is prepared, and files it: whether there was a container run that left a wheel. If there was none, it
+/// is to be looked again: another had built it, what can be installed has changed, or the back end asks for more.
+pub(super) async fn build(
     context: &Context,
     job: &Job,
     sdist: &LockedFile<SdistFilename>,
     recipe: &Recipe,
     prepared: Prepared,
-) -> Result<Option<RawWheel>, JobError> {
+) -> Result<bool, JobError> {
     let id = job.id();
     let pinned = prepared.environment.clone();
     let claim = claim(context, job, sdist, recipe).await?;
     let (image, environment) = environment::image(context, &id, &job.cell, pinned, claim).await?;
     if environment != prepared.environment {
-        return Ok(None);
+        return Ok(false);
     }
     let _flight = context.flights.enter(prepared.key).await;
-    if let Some(raw) = recorded(context, &prepared).await? {
-        return Ok(Some(raw));
+    if recorded(context, &prepared).await?.is_some() {
+        return Ok(false);
     }
     if requires::dynamic(context, &prepared.dynamic_key).await? != prepared.dynamic {
         // Who was in flight before has learned that the back end asks for more.
-        return Ok(None);
+        return Ok(false);
     }
     let fetch = async {
         let _lane = context.fetching().await?;
@@ -199,14 +236,13 @@ async fn build(
         && let Some(asked) = result.outputs.get("requires.json")
     {
         requires::file_dynamic(context, &prepared.dynamic_key, asked_requirements(asked)?).await?;
-        return Ok(None);
+        return Ok(false);
     }
     let log = context.store.put(result.log.clone()).await?;
     let Prepared {
         inputs,
         key: raw_key,
         environment,
-        requires,
         ..
     } = prepared;
     let made = wheel_of(job, &action.limits, &result);
@@ -231,12 +267,16 @@ async fn build(
                 .store
                 .create_record(kind::RAW, &raw_key, &record)
                 .await?;
-            Ok(Some(RawWheel {
-                record,
+            let basis = Basis {
+                env: record.inputs.env.clone(),
+                sdist,
+                recipe,
                 environment,
-                requires: requires.built,
-                built: true,
-            }))
+            };
+            sibling::note(context, job, &basis, raw_key, &record).await?;
+            let shared = sibling::is_shared(&record.filename);
+            sharing::learn(context, sdist.sha256, job.cell.python, shared).await?;
+            Ok(true)
         }
         Err(reason) => {
             let failure = FailureRecord {

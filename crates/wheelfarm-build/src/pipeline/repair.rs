@@ -16,6 +16,7 @@ use super::{Job, Purpose};
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::pipeline::grafts::StoredGrafts;
+use crate::provenance;
 use crate::recipes::Recipe;
 use crate::records::{REPAIR_SCHEMA, Vendored, WheelInputs, WheelRecord, kind};
 
@@ -98,6 +99,8 @@ pub(super) async fn repaired_wheel(
         modules: repaired.modules,
         seconds,
     };
+    // First: a wheel that is on record has its statement.
+    provenance::file(&context.store, &record, &raw.record, &raw.environment).await?;
     context
         .store
         .create_record(kind::WHEEL, &key, &record)

@@ -16,7 +16,7 @@ use wheelfarm_types::{Digest, Requirement, SdistFilename, WheelFilename};
 use super::chain::Chain;
 use super::context::{Context, run_cpu};
 use super::resolve::{Attempt, attempt};
-use super::{Artifact, Choice, Job, Look, Origin, Purpose};
+use super::{Artifact, Choice, Job, Next, Origin, Purpose};
 use crate::environment::EnvironmentRecord;
 use crate::error::JobError;
 use crate::event::{Event, Stage};
@@ -165,10 +165,10 @@ pub(super) async fn look(
             choice: Choice::Reuse,
             purpose: Purpose::BuildRequirement,
         };
-        match super::look_in(context, &inner, Some(chain)).await {
-            Ok(Look::Ready(artifact)) => known.built.push(*artifact),
-            Ok(_) => missing.push(inner),
-            Err(error) => return Err(of_requirement(error, job)),
+        let outlook = super::outlook::look_in(context, &inner, Some(chain)).await;
+        match outlook.map_err(|error| of_requirement(error, job))?.next {
+            Next::Ready(artifact) => known.built.push(*artifact),
+            _ => missing.push(inner),
         }
     }
     Ok(if missing.is_empty() {

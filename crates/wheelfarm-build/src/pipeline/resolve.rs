@@ -21,7 +21,7 @@ pub(super) const LIMIT: usize = 200;
 
 /// What came of resolving without building anything.
 #[derive(Debug)]
-pub(super) enum Attempt {
+pub enum Attempt {
     /// The lock.
     Lock(Lock),
     /// A package that has to be built first, since it does not state what it requires.
@@ -42,6 +42,22 @@ pub async fn resolve(
     let mut lock = compile(context, cell, &request).await?;
     wanted.restrict(&mut lock)?;
     Ok(lock)
+}
+
+/// As [`resolve`], but builds nothing.
+pub async fn try_resolve(
+    context: &Context,
+    cell: &Arc<Cell>,
+    wanted: &Wanted,
+) -> Result<Attempt, JobError> {
+    let request = wanted.request(cell.python, cell.target);
+    let not_before = context.freshness.locks_not_before;
+    let mut known = Vec::new();
+    let mut found = attempt(context, cell, &request, not_before, &mut known, None).await?;
+    if let Attempt::Lock(lock) = &mut found {
+        wanted.restrict(lock)?;
+    }
+    Ok(found)
 }
 
 async fn compile(

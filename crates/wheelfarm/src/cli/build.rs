@@ -76,6 +76,14 @@ pub(crate) struct SelectionArgs {
         value_delimiter = ','
     )]
     pub(crate) from_source: Vec<String>,
+    /// Projects to take from the index as they are, never to build
+    #[arg(
+        long,
+        env = "WHEELFARM_ONLY_UPSTREAM",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub(crate) only_upstream: Vec<String>,
     /// Leave out what the requirements themselves require
     #[arg(long)]
     pub(crate) no_deps: bool,

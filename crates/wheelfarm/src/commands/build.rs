@@ -106,6 +106,7 @@ async fn build(
         wanted: selection::wanted(selected, inputs),
         cells: cells.into_iter().map(Arc::new).collect(),
         from_source: selection::from_source(selected, &config.farm.from_source)?,
+        only_upstream: selection::only_upstream(selected, &config.farm.only_upstream)?,
         prove: !args.no_prove,
     };
     let report = wheelfarm_coordinator::run(&context, &request).await;

@@ -12,6 +12,7 @@ use wheelfarm_coordinator::FromSource;
 use wheelfarm_resolve::inputs::{Inputs, Reader};
 use wheelfarm_resolve::{ResolveError, Wanted};
 use wheelfarm_store::Store;
+use wheelfarm_types::ProjectName;
 
 use crate::cli::build::SelectionArgs;
 use crate::config::Config;
@@ -80,12 +81,37 @@ pub(crate) fn from_source(args: &SelectionArgs, config: &[String]) -> Result<Fro
     if names.iter().any(|name| name == "all") {
         return Ok(FromSource::All);
     }
+    Ok(FromSource::Only(projects("--from-source", names)?))
+}
+
+/// What is never built.
+pub(crate) fn only_upstream(
+    args: &SelectionArgs,
+    config: &[String],
+) -> Result<BTreeSet<ProjectName>, Failure> {
+    let names = if args.only_upstream.is_empty() {
+        config
+    } else {
+        &args.only_upstream
+    };
+    let projects = projects("--only-upstream", names)?;
+    if let FromSource::Only(from_source) = from_source(args, &[])?
+        && let Some(both) = projects.intersection(&from_source).next()
+    {
+        let message = format!(
+            "`{both}` is to be built (--from-source) and never to be built (--only-upstream)"
+        );
+        return Err(Failure::usage(message));
+    }
+    Ok(projects)
+}
+
+fn projects(option: &str, names: &[String]) -> Result<BTreeSet<ProjectName>, Failure> {
     let parse = |name: &String| {
         name.parse()
-            .map_err(|error| Failure::usage(format!("--from-source: {error}")))
+            .map_err(|error| Failure::usage(format!("{option}: {error}")))
     };
-    let projects: Result<BTreeSet<_>, Failure> = names.iter().map(parse).collect();
-    Ok(FromSource::Only(projects?))
+    names.iter().map(parse).collect()
 }
 
 /// The matrix: with images that are here, or else the catalogue's default, pulled now.

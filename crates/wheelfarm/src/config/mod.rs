@@ -44,6 +44,7 @@ pub(crate) struct Farm {
     pub(crate) store: Option<String>,
     pub(crate) executor: Option<ExecutorChoice>,
     pub(crate) from_source: Vec<String>,
+    pub(crate) only_upstream: Vec<String>,
     pub(crate) timeout: Option<Seconds>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) provenance: bool,

@@ -48,8 +48,12 @@ pub(crate) struct Wheel {
     pub(crate) path: PathBuf,
     pub(crate) sha256: Digest,
     pub(crate) size: u64,
-    /// `built`, `cached` or `index`.
+    /// `built`, `cached`, `reused` (of another Python's build) or `index`.
     pub(crate) origin: &'static str,
+    /// Why so.
+    pub(crate) because: String,
+    /// What a wheel of the index claims and does not hold.
+    pub(crate) findings: Vec<String>,
     pub(crate) vendored: Vec<Vendored>,
     pub(crate) proof: Option<Proof>,
     /// Whether it was built without network; none of the index's, of which nobody knows.
@@ -110,14 +114,6 @@ pub(crate) struct Row {
     pub(crate) size: Option<u64>,
     pub(crate) vendored: Vec<String>,
     pub(crate) seconds: f64,
-}
-
-fn origin_word(origin: Origin) -> &'static str {
-    match origin {
-        Origin::Built => "built",
-        Origin::Cached => "cached",
-        Origin::Index => "index",
-    }
 }
 
 fn kind_word(kind: JobErrorKind) -> &'static str {
@@ -244,7 +240,9 @@ impl Wheel {
             sha256: artifact.wheel,
             size: artifact.size,
             hermetic: (artifact.origin != Origin::Index).then_some(!artifact.network),
-            origin: origin_word(artifact.origin),
+            origin: artifact.origin.as_str(),
+            because: artifact.because,
+            findings: artifact.findings,
             vendored: artifact.vendored,
             proof,
             build_requires: artifact
@@ -284,7 +282,7 @@ impl Requirement {
             filename: artifact.filename,
             sha256: artifact.wheel,
             size: artifact.size,
-            origin: origin_word(artifact.origin),
+            origin: artifact.origin.as_str(),
             vendored: artifact.vendored,
             build_requires: artifact.requires.into_iter().map(Self::new).collect(),
         }
@@ -359,6 +357,8 @@ pub(crate) mod tests {
                 sha256: Digest::of(filename),
                 size: 2_500_000,
                 origin,
+                because: String::new(),
+                findings: Vec::new(),
                 vendored: vendored
                     .iter()
                     .map(|soname| Vendored {

@@ -8,6 +8,7 @@ use super::model::{BuildReport, Wheel};
 pub(super) fn notes(report: &BuildReport) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(network(&report.wheels));
+    notes.extend(upstream(&report.wheels));
     notes
 }
 
@@ -25,6 +26,19 @@ fn network(wheels: &[Wheel]) -> Option<String> {
             names.join(", ")
         )
     })
+}
+
+/// What wheels of the index claim and do not hold.
+fn upstream(wheels: &[Wheel]) -> Vec<String> {
+    let lines: BTreeSet<String> = wheels
+        .iter()
+        .filter(|wheel| !wheel.findings.is_empty())
+        .map(|wheel| {
+            let findings = wheel.findings.join("; ");
+            format!("the index's {} {findings}", wheel.filename)
+        })
+        .collect();
+    lines.into_iter().collect()
 }
 
 #[cfg(test)]

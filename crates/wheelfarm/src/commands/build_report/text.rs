@@ -91,7 +91,7 @@ pub(super) fn sums(report: &BuildReport) -> String {
         report.wheels.len(),
         report.out.display(),
         report.count("built"),
-        report.count("cached"),
+        report.count("cached") + report.count("reused"),
         report.count("index"),
         report.failures.len(),
         report.containers,
