@@ -56,9 +56,10 @@ impl Daemon {
             .open(self.file("log"))?
             .into_parts()
             .0;
-        let mut command = Command::new("dockerd");
+        // In a network of its own: a daemon that is to have no bridge removes the machine's `docker0`.
+        let mut command = Command::new("unshare");
         command
-            .arg("--config-file")
+            .args(["--net", "--", "dockerd", "--config-file"])
             .arg(self.file("daemon.json"))
             .arg("--data-root")
             .arg(self.data.path())
