@@ -4,7 +4,7 @@ use wheelfarm_tests::farm::{Farm, Run};
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::sdist::{Sdist, pure_wheel};
 
-use crate::support::{failed, farm_of, files, needs_docker};
+use crate::support::{failed, files, needs_docker, only};
 
 const BACKEND: &str = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    return write_wheel(directory, {NAME + \".py\": \"\"})\n";
 
@@ -43,7 +43,7 @@ fn hashes_includes_and_options() {
     let index = index();
     // The index is named by the file alone.
     let elsewhere = Index::start().unwrap();
-    let farm = farm_of(&elsewhere).with("MY_INDEX", &index.url());
+    let farm = only(Farm::sharing().unwrap(), &elsewhere).with("MY_INDEX", &index.url());
     let hash = |sdist: Sdist| wheelfarm_tests::sha256(&sdist.bytes().unwrap());
     let one = hash(Sdist::with_backend("one", "1.0", &[], BACKEND));
     let two = hash(Sdist::with_backend("two", "1.0", &[], BACKEND));
@@ -97,7 +97,8 @@ fn hashes_includes_and_options() {
 #[test]
 fn what_cannot_be_followed_is_said_before_anything_starts() {
     needs_docker!();
-    let farm = farm_of(&index());
+    let index = index();
+    let farm = only(Farm::sharing().unwrap(), &index);
     for (text, says, hint) in [
         ("one\n--prefer-binary\n", "line 2", "--only-binary"),
         ("one -C a=b\n", "`-C`", "wheelfarm.toml"),

@@ -15,6 +15,9 @@ pub struct Report {
     pub wheels: Vec<ReportedWheel>,
     /// Locks that are in the output directory.
     pub locks: Vec<PathBuf>,
+    /// Sources that are on no index.
+    #[serde(default)]
+    pub sources: Vec<ReportedSource>,
     /// What failed.
     pub failures: Vec<ReportedFailure>,
     /// How long each stage of each job took.
@@ -25,6 +28,18 @@ pub struct Report {
     pub downloaded: u64,
     /// Wall time.
     pub seconds: f64,
+}
+
+/// A source that is on no index.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "the fields' names are the report's")]
+pub struct ReportedSource {
+    pub project: String,
+    pub place: String,
+    pub commit: Option<String>,
+    pub reference: Option<String>,
+    pub unclean: Option<bool>,
+    pub sha256: String,
 }
 
 /// A wheel of the report.

@@ -87,6 +87,12 @@ impl Sdist {
         self
     }
 
+    /// The text of a file in it.
+    pub fn text(&self, path: &str) -> Option<String> {
+        let (_, bytes) = self.files.iter().find(|(present, _)| present == path)?;
+        String::from_utf8(bytes.clone()).ok()
+    }
+
     /// Takes a file out.
     #[must_use]
     pub fn without(mut self, path: &str) -> Self {

@@ -290,7 +290,8 @@ mod tests {
         let inputs = RawInputs {
             schema: 1,
             project: "psycopg2".parse().unwrap(),
-            version: "2.9.10".parse().unwrap(),
+            version: Some("2.9.10".parse().unwrap()),
+            subdirectory: None,
             source: pinned("psycopg2-2.9.10.tar.gz"),
             python: "3.11".parse().unwrap(),
             interpreter: Some(Digest::of("python")),

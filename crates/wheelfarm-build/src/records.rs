@@ -53,10 +53,14 @@ pub struct RawInputs {
     pub schema: u32,
     /// Project.
     pub project: ProjectName,
-    /// Version.
-    pub version: Version,
+    /// Version; none if the source does not say it, but its build does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
     /// The source distribution.
     pub source: PinnedFile,
+    /// The project's directory inside the source, if it is not the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subdirectory: Option<String>,
     /// Python.
     pub python: PythonVersion,
     /// Python, if it was compiled here: its files. Left out of keys where it is the image's own.

@@ -11,6 +11,7 @@ use wheelfarm_build::pipeline::{self, Artifact, Choice, Context, Job, ProveReque
 use wheelfarm_build::records::Proof;
 use wheelfarm_build::{Event, JobError, JobErrorKind};
 use wheelfarm_resolve::Wanted;
+use wheelfarm_resolve::sources::Source;
 use wheelfarm_types::ProjectName;
 
 use crate::order::{self, Gates};
@@ -69,6 +70,8 @@ pub struct Report {
     pub wheels: Vec<BuiltWheel>,
     /// What failed.
     pub failures: Vec<Failure>,
+    /// Sources that are on no index.
+    pub sources: Vec<Source>,
 }
 
 /// A wheel for a cell.
@@ -95,7 +98,10 @@ pub struct Failure {
 ///
 /// Failures are in the report. Cancellation is a failure of what was not finished.
 pub async fn run(context: &Context, request: &BuildRequest) -> Report {
-    let mut all = Report::default();
+    let mut all = Report {
+        sources: request.wanted.all_sources().cloned().collect(),
+        ..Report::default()
+    };
     let unavailable = prepare_images(context, &request.cells, &mut all).await;
     let cells: Vec<_> = request
         .cells

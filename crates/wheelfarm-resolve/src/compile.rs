@@ -10,6 +10,8 @@ use wheelfarm_store::Store;
 use wheelfarm_types::{Digest, Libc, ProjectName, PythonVersion, Requirement, Target, Version};
 
 use crate::interpreter::{REFUSAL, stand_in};
+use crate::raw_lock::file_url;
+use crate::sources::Source;
 use crate::{IndexSettings, Lock, ResolveError, ResolveErrorKind, Uv};
 
 /// What is asked of the resolver.
@@ -44,6 +46,9 @@ pub struct CompileOptions {
     /// Take versions that are not final.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub prereleases: bool,
+    /// Sources that are on no index, which are wanted too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
 }
 
 /// What a package requires, for packages that do not say so without running their code. In the form of uv's
@@ -116,7 +121,7 @@ impl Resolver {
             return Ok(lock);
         }
         let text = self.run_uv(request, known).await?;
-        let lock = Lock::parse(&text)?;
+        let lock = Lock::parse(&text, &request.options.sources)?;
         let record = LockRecord {
             lock: self.store.put(text.into()).await?,
         };
@@ -132,7 +137,8 @@ impl Resolver {
         request: &CompileRequest,
         assumed: &[StaticMetadata],
     ) -> Result<Lock, ResolveError> {
-        Lock::parse(&self.run_uv(request, assumed).await?)
+        let text = self.run_uv(request, assumed).await?;
+        Lock::parse(&text, &request.options.sources)
     }
 
     /// The newest lock for `request` that was made at or after `not_before`, with the time it was made; both in
@@ -155,7 +161,9 @@ impl Resolver {
         let Ok(text) = self.store.get(&lock).await else {
             return Ok(None);
         };
-        Ok(Some((made, Lock::parse(&String::from_utf8_lossy(&text))?)))
+        let text = String::from_utf8_lossy(&text);
+        let lock = Lock::parse(&text, &request.options.sources)?;
+        Ok(Some((made, lock)))
     }
 
     /// Under which key locks for `request` are filed.
@@ -180,6 +188,11 @@ impl Resolver {
             request.python,
             request.target,
         )?;
+        let mut requirements = lines(&request.requirements);
+        for source in &request.options.sources {
+            requirements.push('\n');
+            requirements.push_str(&self.source_line(source).await?);
+        }
         let constraints = tempfile::NamedTempFile::new()?;
         fs_err::write(constraints.path(), lines(&request.constraints))?;
 
@@ -247,16 +260,64 @@ impl Resolver {
                 ))
             })?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin
-                .write_all(lines(&request.requirements).as_bytes())
-                .await?;
+            stdin.write_all(requirements.as_bytes()).await?;
         }
         let output = child.wait_with_output().await?;
         if output.status.success() {
-            return String::from_utf8(output.stdout)
-                .map_err(|_| error("uv printed a lock that is not UTF-8".to_owned()));
+            let text = String::from_utf8(output.stdout)
+                .map_err(|_| error("uv printed a lock that is not UTF-8".to_owned()))?;
+            return Ok(self.without_places(text, &request.options.sources));
         }
         Err(explain(request, &String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+impl Resolver {
+    /// The requirement by which uv gets `source`: a file of the cache, whose path has its digest.
+    async fn source_line(&self, source: &Source) -> Result<String, ResolveError> {
+        let directory = self.place_of(source);
+        let mut name = source.filename();
+        if source.subdirectory.is_some() {
+            name = name.replace(".zip", ".tar.gz");
+        }
+        let path = directory.join(name);
+        if !path.exists() {
+            fs_err::create_dir_all(&directory)?;
+            let bytes = source.for_resolver(self.store.get(&source.sha256()).await?)?;
+            let temporary = tempfile::NamedTempFile::new_in(&directory)?;
+            fs_err::write(temporary.path(), bytes)?;
+            temporary.persist(&path).map_err(|error| error.error)?;
+        }
+        let extras = match source.extras.as_slice() {
+            [] => String::new(),
+            extras => format!("[{}]", extras.join(",")),
+        };
+        let marker = source.marker.as_ref();
+        Ok(format!(
+            "{}{extras} @ {}{}",
+            source.name,
+            file_url(&path)?,
+            marker
+                .map(|marker| format!(" ; {marker}"))
+                .unwrap_or_default(),
+        ))
+    }
+
+    fn place_of(&self, source: &Source) -> PathBuf {
+        let mut name = source.sha256().to_string();
+        if let Some(subdirectory) = &source.subdirectory {
+            name = Digest::of(format!("{name} {subdirectory}")).to_string();
+        }
+        self.cache.join("sources").join(name)
+    }
+
+    /// `text` without the paths of this machine: what is kept of `sources` is their names and digests.
+    fn without_places(&self, mut text: String, sources: &[Source]) -> String {
+        for source in sources {
+            let place = format!("{}/", self.place_of(source).display());
+            text = text.replace(&place, "");
+        }
+        text
     }
 }
 
@@ -299,10 +360,16 @@ fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
         })
         .collect();
     let message = message.join(": ");
+    let sources = request
+        .options
+        .sources
+        .iter()
+        .map(|source| source.name.as_str());
     let wanted = request
         .requirements
         .iter()
         .map(Requirement::as_str)
+        .chain(sources)
         .collect::<Vec<_>>()
         .join(", ");
     let subject = format!(
@@ -311,11 +378,13 @@ fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
     );
     if stderr.contains(REFUSAL) {
         let package = needs_build(&message);
-        let named = package
-            .as_ref()
-            .map_or("a package".to_owned(), |(name, version)| {
-                format!("`{name}=={version}`")
-            });
+        let named =
+            package
+                .as_ref()
+                .map_or("a package".to_owned(), |(name, version)| match version {
+                    Some(version) => format!("`{name}=={version}`"),
+                    None => format!("`{name}`"),
+                });
         return ResolveError::new(
             ResolveErrorKind::NeedsBuild,
             format!(
@@ -368,12 +437,15 @@ fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
     ResolveError::new(ResolveErrorKind::Uv, format!("{subject}: {message}"))
 }
 
-/// The package that uv could not build metadata of: "Failed to build `uwsgi==2.0.31`".
-fn needs_build(message: &str) -> Option<(ProjectName, Version)> {
+/// The package that uv could not build metadata of: "Failed to build `uwsgi==2.0.31`", or "`x @ file:...`".
+fn needs_build(message: &str) -> Option<(ProjectName, Option<Version>)> {
     let (_, rest) = message.split_once("Failed to build `")?;
     let (package, _) = rest.split_once('`')?;
+    if let Some((name, _)) = package.split_once(" @ ") {
+        return Some((name.parse().ok()?, None));
+    }
     let (name, version) = package.split_once("==")?;
-    Some((name.parse().ok()?, version.parse().ok()?))
+    Some((name.parse().ok()?, Some(version.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -397,9 +469,15 @@ mod tests {
         assert_eq!(error.kind(), ResolveErrorKind::NeedsBuild);
         let (name, version) = error.needs_build().unwrap();
         assert_eq!(
-            (name.as_str(), version.to_string().as_str()),
+            (
+                name.as_str(),
+                version.as_ref().unwrap().to_string().as_str()
+            ),
             ("uwsgi", "2.0.31")
         );
+        let stderr = format!("error: Failed to build `x @ file:///x.tar.gz`\n {REFUSAL}");
+        let error = explain(&request, &stderr);
+        assert_eq!(error.needs_build().unwrap(), &("x".parse().unwrap(), None));
     }
 
     #[test]

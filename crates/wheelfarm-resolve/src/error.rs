@@ -11,7 +11,7 @@ pub struct ResolveError {
     kind: ResolveErrorKind,
     message: String,
     hint: Option<String>,
-    needs_build: Option<(ProjectName, Version)>,
+    needs_build: Option<(ProjectName, Option<Version>)>,
 }
 
 /// Kinds of [`ResolveError`].
@@ -60,13 +60,13 @@ impl ResolveError {
         self
     }
 
-    pub(crate) fn needing(mut self, package: Option<(ProjectName, Version)>) -> Self {
+    pub(crate) fn needing(mut self, package: Option<(ProjectName, Option<Version>)>) -> Self {
         self.needs_build = package;
         self
     }
 
-    /// For [`ResolveErrorKind::NeedsBuild`]: which package.
-    pub fn needs_build(&self) -> Option<&(ProjectName, Version)> {
+    /// For [`ResolveErrorKind::NeedsBuild`]: which package; one of a [`crate::sources::Source`] without version.
+    pub fn needs_build(&self) -> Option<&(ProjectName, Option<Version>)> {
         self.needs_build.as_ref()
     }
 

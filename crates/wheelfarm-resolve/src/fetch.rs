@@ -88,23 +88,7 @@ impl Fetcher {
         if self.store.contains(&file.sha256).await? {
             return Ok(file.sha256);
         }
-        let mut attempt = 1;
-        let bytes = loop {
-            match self.get(&file.url).await {
-                Ok(bytes) => break bytes,
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(message)) if attempt == ATTEMPTS => {
-                    return Err(ResolveError::new(
-                        ResolveErrorKind::Network,
-                        format!("`{}` could not be downloaded: {message}", file.filename),
-                    ));
-                }
-                Err(Failure::Passing(_)) => {
-                    tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
-                    attempt += 1;
-                }
-            }
-        };
+        let bytes = self.try_get(&file.url, &file.filename.to_string()).await?;
         let found = Digest::of(&bytes);
         if found != file.sha256 {
             return Err(ResolveError::new(
@@ -116,11 +100,45 @@ impl Fetcher {
         Ok(self.store.put(bytes).await?)
     }
 
+    /// What is at `url`, whose digest nothing states. What is made of it is known by the digest of these bytes.
+    pub(crate) async fn download(&self, url: &str) -> Result<Bytes, ResolveError> {
+        let shown = crate::sources::without_credentials(url);
+        self.try_get(url, &shown).await
+    }
+
+    /// `what` names the file in errors.
+    async fn try_get(&self, url: &str, what: &str) -> Result<Bytes, ResolveError> {
+        let mut attempt = 1;
+        loop {
+            match self.get(url).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(message)) if attempt == ATTEMPTS => {
+                    return Err(ResolveError::new(
+                        ResolveErrorKind::Network,
+                        format!("`{what}` could not be downloaded: {message}"),
+                    ));
+                }
+                Err(Failure::Passing(_)) => {
+                    tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
     async fn get(&self, address: &str) -> Result<Bytes, Failure> {
         let unusable =
             |message: String| Failure::Final(ResolveError::new(ResolveErrorKind::Lock, message));
         let url =
             Url::parse(address).map_err(|e| unusable(format!("`{address}` is no address: {e}")))?;
+        if url.scheme() == "store" {
+            let message = "a source that was brought to the store is not there any more";
+            let error = ResolveError::new(ResolveErrorKind::Store, message);
+            return Err(Failure::Final(
+                error.hint("run it again: it is brought again"),
+            ));
+        }
         if url.scheme() == "file" {
             let path = url
                 .to_file_path()
@@ -147,7 +165,8 @@ impl Fetcher {
             return Err(Failure::Passing(format!("{host} answers {status}")));
         }
         if !status.is_success() {
-            let message = format!("{host} answers {status} for `{address}`");
+            let shown = crate::sources::without_credentials(address);
+            let message = format!("{host} answers {status} for `{shown}`");
             let error = ResolveError::new(ResolveErrorKind::Network, message);
             return Err(Failure::Final(match status.as_u16() {
                 401 | 403 => error.hint("credentials come from the index address or a netrc file"),

@@ -1,13 +1,12 @@
 //! The lock file that passes from resolution to planning ([PEP 751](https://peps.python.org/pep-0751/)).
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
 use wheelfarm_types::{
     Digest, ProjectName, PythonVersion, SdistFilename, Target, Version, WheelFilename,
     compatible_tags,
 };
 
+use crate::raw_lock::RawLock;
+use crate::sources::Source;
 use crate::{ResolveError, ResolveErrorKind};
 
 /// A parsed lock: every file with its hash.
@@ -28,6 +27,17 @@ pub struct LockedPackage {
     pub sdist: Option<LockedFile<SdistFilename>>,
     /// The wheels that the resolver found for the target.
     pub wheels: Vec<LockedFile<WheelFilename>>,
+    /// For what is on no index, how its source is to be built.
+    pub source: Option<SourceFacts>,
+}
+
+/// How a source that is on no index is to be built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// The project's directory inside the archive's one directory, if it is not that itself.
+    pub subdirectory: Option<String>,
+    /// Whether the version stands in the source. Else it is what the built wheel says, and no part of a key.
+    pub version_is_stated: bool,
 }
 
 /// A file to fetch, which cannot be had without its hash.
@@ -35,74 +45,50 @@ pub struct LockedPackage {
 pub struct LockedFile<N> {
     /// Its name.
     pub filename: N,
-    /// `https:`, `http:` or `file:` address.
+    /// `https:`, `http:` or `file:` address; for what is only in the store, `store:`.
     pub url: String,
     /// What its bytes must have.
     pub sha256: Digest,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct RawLock {
-    lock_version: String,
-    #[serde(default)]
-    packages: Vec<RawPackage>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct RawPackage {
-    name: ProjectName,
-    version: Option<Version>,
-    sdist: Option<RawFile>,
-    #[serde(default)]
-    wheels: Vec<RawFile>,
-    vcs: Option<toml::Value>,
-    directory: Option<toml::Value>,
-    archive: Option<toml::Value>,
-}
-
-#[derive(Deserialize)]
-struct RawFile {
-    name: Option<String>,
-    url: Option<String>,
-    path: Option<String>,
-    hashes: BTreeMap<String, String>,
-}
-
 impl Lock {
-    /// Parses a `pylock.toml`.
-    pub fn parse(text: &str) -> Result<Self, ResolveError> {
-        let error = |message: String| ResolveError::new(ResolveErrorKind::Lock, message);
-        let raw: RawLock = toml::from_str(text)
-            .map_err(|e| error(format!("the lock is not a pylock.toml: {e}")))?;
-        if raw.lock_version.split('.').next() != Some("1") {
-            return Err(error(format!(
-                "the lock has version {}, this program knows 1.x",
-                raw.lock_version
-            )));
-        }
+    /// Parses the `pylock.toml` of a resolver, which knew of `sources`: what is in the lock at their paths is taken
+    /// from them.
+    pub fn parse(text: &str, sources: &[Source]) -> Result<Self, ResolveError> {
+        let raw = RawLock::parse(text)?;
         let mut packages = Vec::new();
         for package in raw.packages {
             let name = &package.name;
+            if let Some(archive) = &package.archive {
+                let sha256 = archive.sha256(name)?;
+                let source = sources
+                    .iter()
+                    .find(|source| source.name == *name && source.is_resolved_by(sha256));
+                if let (Some(source), Some(version)) = (source, &package.version) {
+                    packages.push(source.locked(version.clone())?);
+                    continue;
+                }
+            }
             if package.vcs.is_some() || package.directory.is_some() || package.archive.is_some() {
-                return Err(error(format!(
-                    "`{name}` comes from a repository, directory or archive address; this version builds from an index only"
-                )));
+                return Err(ResolveError::new(
+                    ResolveErrorKind::Lock,
+                    format!("`{name}` is required from an address by another package"),
+                )
+                .hint("name the same address among the requirements: only what they name is taken from elsewhere than an index"));
             }
-            let Some(version) = package.version else {
-                return Err(error(format!("`{name}` has no version in the lock")));
+            let Some(version) = package.version.clone() else {
+                return Err(ResolveError::new(
+                    ResolveErrorKind::Lock,
+                    format!("`{name}` has no version in the lock"),
+                ));
             };
-            let sdist = package.sdist.map(|file| file.locked(name)).transpose()?;
-            let mut wheels = Vec::new();
-            for file in package.wheels {
-                wheels.push(file.locked(name)?);
-            }
+            let (sdist, wheels) = package.files(None)?;
             packages.push(LockedPackage {
                 name: package.name,
                 version,
                 sdist,
                 wheels,
+                source: None,
             });
         }
         packages.sort_by(|a, b| a.name.cmp(&b.name));
@@ -110,51 +96,14 @@ impl Lock {
     }
 }
 
-impl RawFile {
-    fn locked<N: std::str::FromStr<Err = wheelfarm_types::FilenameError>>(
-        self,
-        project: &ProjectName,
-    ) -> Result<LockedFile<N>, ResolveError> {
-        let error = |message: String| ResolveError::new(ResolveErrorKind::Lock, message);
-        let url = match (self.url, self.path) {
-            (Some(url), _) => url,
-            (None, Some(path)) => format!("file://{path}"),
-            (None, None) => {
-                return Err(error(format!(
-                    "a file of `{project}` has no address in the lock"
-                )));
-            }
-        };
-        let last = url
-            .split(['?', '#'])
-            .next()
-            .and_then(|url| url.rsplit('/').next());
-        let name = self
-            .name
-            .as_deref()
-            .or(last)
-            .unwrap_or_default()
-            .replace("%2B", "+");
-        let filename = name.parse().map_err(|e| {
-            error(format!(
-                "a file of `{project}` in the lock cannot be used: {e}"
-            ))
-        })?;
-        let Some(sha256) = self.hashes.get("sha256") else {
-            return Err(error(format!("`{name}` has no sha256 in the lock")));
-        };
-        let sha256 = sha256
-            .parse()
-            .map_err(|e| error(format!("`{name}` in the lock: {e}")))?;
-        Ok(LockedFile {
-            filename,
-            url,
-            sha256,
-        })
-    }
-}
-
 impl LockedPackage {
+    /// Whether its version is known only when it is built: what it has is a guess, or was told by a build.
+    pub fn version_is_untold(&self) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|source| !source.version_is_stated)
+    }
+
     /// The wheel that an installer would take for `python` on `target`.
     pub fn best_wheel(
         &self,
@@ -187,7 +136,7 @@ mod tests {
         let text = format!(
             "lock-version = \"1.0\"\ncreated-by = \"uv\"\n[[packages]]\nname = \"x\"\n{body}"
         );
-        Ok(Lock::parse(&text)?.packages.remove(0))
+        Ok(Lock::parse(&text, &[])?.packages.remove(0))
     }
 
     #[test]
@@ -212,15 +161,18 @@ mod tests {
                 "version = \"1\"\nsdist = { url = \"https://h/x-1.tar.gz\", hashes = { sha256 = \"00\" } }",
                 "64 hexadecimal",
             ),
-            ("version = \"1\"\nsdist = { hashes = {} }", "no address"),
-            ("vcs = { type = \"git\" }", "repository"),
+            (
+                "version = \"1\"\nsdist = { hashes = { sha256 = \"\" } }",
+                "no address",
+            ),
+            ("vcs = { type = \"git\" }", "from an address"),
             ("", "no version"),
         ] {
             let error = package(body).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
         }
-        assert!(Lock::parse("lock-version = \"2.0\"").is_err());
-        assert!(Lock::parse("]").is_err());
+        assert!(Lock::parse("lock-version = \"2.0\"", &[]).is_err());
+        assert!(Lock::parse("]", &[]).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Reading the one file of a source distribution that planning needs: `pyproject.toml`.
+//! Reading the few files of a source distribution that planning needs: `pyproject.toml` above all.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
@@ -33,7 +34,7 @@ const ENTRY_LIMIT: usize = 500_000;
 const UNPACKED_LIMIT: u64 = 8 << 30;
 /// Bytes of headers and padding between the contents of two entries.
 const HEADER_LIMIT: u64 = 1 << 20;
-const PYPROJECT_LIMIT: u64 = 4 << 20;
+const FILE_LIMIT: u64 = 4 << 20;
 
 #[derive(Deserialize)]
 struct PyProject {
@@ -51,24 +52,26 @@ struct RawBuildSystem {
 }
 
 /// What `bytes`, a source distribution called `filename`, says of how it is built; the default of PEP 517
-/// (setuptools) where it says nothing.
-pub fn build_system(filename: &SdistFilename, bytes: &[u8]) -> Result<BuildSystem, ResolveError> {
+/// (setuptools) where it says nothing. `subdirectory` is where the project is, if not at the top.
+pub fn build_system(
+    filename: &SdistFilename,
+    bytes: &[u8],
+    subdirectory: Option<&str>,
+) -> Result<BuildSystem, ResolveError> {
     let error = |message: String| ResolveError::new(ResolveErrorKind::Source, message);
-    let contents = match filename.extension() {
-        ".zip" => read_zip(bytes),
-        _ => read_tar(bytes),
-    }
-    .map_err(|e| {
-        error(format!(
-            "`{filename}` is not a readable source distribution: {e}"
-        ))
-    })?;
-    if !contents.has_setup_py && contents.pyproject.is_none() {
+    let names = ["pyproject.toml", "setup.py"];
+    let mut files = top_files(filename.extension() == ".zip", bytes, subdirectory, &names)
+        .map_err(|e| {
+            error(format!(
+                "`{filename}` is not a readable source distribution: {e}"
+            ))
+        })?;
+    if files.is_empty() {
         return Err(error(format!(
             "`{filename}` is not a Python source distribution: its top directory has neither pyproject.toml nor setup.py"
         )));
     }
-    let text = contents.pyproject.unwrap_or_default();
+    let text = files.remove("pyproject.toml").unwrap_or_default();
     let pyproject: PyProject = toml::from_str(&text).map_err(|e| {
         error(format!(
             "pyproject.toml in `{filename}` cannot be used: {e}"
@@ -95,35 +98,32 @@ pub fn build_system(filename: &SdistFilename, bytes: &[u8]) -> Result<BuildSyste
     })
 }
 
-#[derive(Default)]
-struct Contents {
-    pyproject: Option<String>,
-    has_setup_py: bool,
-}
-
-impl Contents {
-    /// Notes the entry `path` if it is one of the two files that matter.
-    fn note(&mut self, path: &str, content: impl Read) -> std::io::Result<()> {
-        match path.split_once('/') {
-            Some((_, "pyproject.toml")) if self.pyproject.is_none() => {
-                let mut text = String::new();
-                content.take(PYPROJECT_LIMIT).read_to_string(&mut text)?;
-                self.pyproject = Some(text);
-            }
-            Some((_, "setup.py")) => self.has_setup_py = true,
-            _ => {}
-        }
-        Ok(())
+/// The text of those of the files `names` that are in the archive's one directory, or in its `subdirectory`.
+pub(crate) fn top_files(
+    is_zip: bool,
+    bytes: &[u8],
+    subdirectory: Option<&str>,
+    names: &[&str],
+) -> std::io::Result<BTreeMap<String, String>> {
+    let mut wanted = Wanted {
+        subdirectory: subdirectory.unwrap_or_default(),
+        names,
+        found: BTreeMap::new(),
+    };
+    if is_zip {
+        read_zip(bytes, &mut wanted)?;
+    } else {
+        read_tar(bytes, &mut wanted)?;
     }
+    Ok(wanted.found)
 }
 
-fn read_tar(bytes: &[u8]) -> std::io::Result<Contents> {
+fn read_tar(bytes: &[u8], wanted: &mut Wanted<'_>) -> std::io::Result<()> {
     let budget = Rc::new(Cell::new(HEADER_LIMIT));
     let mut archive = tar::Archive::new(Budgeted {
         reader: GzDecoder::new(bytes),
         budget: Rc::clone(&budget),
     });
-    let mut contents = Contents::default();
     let mut members = Members::new(ENTRY_LIMIT, UNPACKED_LIMIT);
     for entry in archive.entries()? {
         let entry = entry?;
@@ -135,10 +135,26 @@ fn read_tar(bytes: &[u8]) -> std::io::Result<Contents> {
             .map_err(std::io::Error::other)?;
         budget.set(entry.size().saturating_add(HEADER_LIMIT));
         if kind.is_file() {
-            contents.note(path.to_string_lossy().trim_start_matches("./"), entry)?;
+            wanted.note(path.to_string_lossy().trim_start_matches("./"), entry)?;
         }
     }
-    Ok(contents)
+    Ok(())
+}
+
+fn read_zip(bytes: &[u8], wanted: &mut Wanted<'_>) -> std::io::Result<()> {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes))?;
+    let mut members = Members::new(ENTRY_LIMIT, UNPACKED_LIMIT);
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index)?;
+        let path = entry.name()?.into_owned();
+        members
+            .member(Path::new(&path), entry.size())
+            .map_err(std::io::Error::other)?;
+        if entry.is_file() {
+            wanted.note(&path, entry)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads so many bytes. A tar file's long names and extended headers are held in memory whole, whatever size they
@@ -164,21 +180,32 @@ impl<R: Read> Read for Budgeted<R> {
     }
 }
 
-fn read_zip(bytes: &[u8]) -> std::io::Result<Contents> {
-    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes))?;
-    let mut contents = Contents::default();
-    let mut members = Members::new(ENTRY_LIMIT, UNPACKED_LIMIT);
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index)?;
-        let path = entry.name()?.into_owned();
-        members
-            .member(Path::new(&path), entry.size())
-            .map_err(std::io::Error::other)?;
-        if entry.is_file() {
-            contents.note(&path, entry)?;
+struct Wanted<'a> {
+    subdirectory: &'a str,
+    names: &'a [&'a str],
+    found: BTreeMap<String, String>,
+}
+
+impl Wanted<'_> {
+    /// Notes the entry `path` if it is one of the files that matter; the first of a name counts.
+    fn note(&mut self, path: &str, content: impl Read) -> std::io::Result<()> {
+        let inner = path.split_once('/').map(|(_, inner)| inner);
+        let name = match (inner, self.subdirectory) {
+            (Some(inner), "") => Some(inner),
+            (Some(inner), subdirectory) => inner
+                .strip_prefix(subdirectory)
+                .and_then(|inner| inner.strip_prefix('/')),
+            (None, _) => None,
+        };
+        let name = name.filter(|name| self.names.contains(name));
+        if let Some(name) = name.filter(|name| !self.found.contains_key(*name)) {
+            let mut text = Vec::new();
+            content.take(FILE_LIMIT).read_to_end(&mut text)?;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            self.found.insert(name.to_owned(), text);
         }
+        Ok(())
     }
-    Ok(contents)
 }
 
 #[cfg(test)]
@@ -201,7 +228,7 @@ mod tests {
                 .unwrap();
         }
         let bytes = builder.into_inner().unwrap().finish().unwrap();
-        build_system(&"x-1.tar.gz".parse().unwrap(), &bytes)
+        build_system(&"x-1.tar.gz".parse().unwrap(), &bytes, None)
     }
 
     fn requires(system: &BuildSystem) -> Vec<&str> {
@@ -240,7 +267,7 @@ mod tests {
             let error = sdist(files).unwrap_err();
             assert!(error.to_string().contains("x-1.tar.gz"), "{error}");
         }
-        let error = build_system(&"x-1.tar.gz".parse().unwrap(), b"no archive").unwrap_err();
+        let error = build_system(&"x-1.tar.gz".parse().unwrap(), b"no archive", None).unwrap_err();
         assert_eq!(error.kind(), ResolveErrorKind::Source);
     }
 
@@ -262,7 +289,7 @@ mod tests {
             .append_link(&mut header, "x-1/link", "../../etc")
             .unwrap();
         let bytes = builder.into_inner().unwrap().finish().unwrap();
-        let error = build_system(&"x-1.tar.gz".parse().unwrap(), &bytes).unwrap_err();
+        let error = build_system(&"x-1.tar.gz".parse().unwrap(), &bytes, None).unwrap_err();
         assert!(error.to_string().contains("x-1/link"), "{error}");
     }
 
@@ -279,7 +306,7 @@ mod tests {
         let name = std::io::repeat(b'n').take(4 * HEADER_LIMIT);
         builder.append(&header, name).unwrap();
         let bytes = builder.into_inner().unwrap().finish().unwrap();
-        let error = build_system(&"x-1.tar.gz".parse().unwrap(), &bytes).unwrap_err();
+        let error = build_system(&"x-1.tar.gz".parse().unwrap(), &bytes, None).unwrap_err();
         assert!(error.to_string().contains("too long"), "{error}");
     }
 
@@ -291,7 +318,7 @@ mod tests {
             .unwrap();
         writer.write_all(b"pass").unwrap();
         let bytes = writer.finish().unwrap().into_inner();
-        let system = build_system(&"x-1.zip".parse().unwrap(), &bytes).unwrap();
+        let system = build_system(&"x-1.zip".parse().unwrap(), &bytes, None).unwrap();
         assert_eq!(requires(&system), ["setuptools>=40.8.0"]);
     }
 }

@@ -8,42 +8,53 @@
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::{StreamExt, lock::Mutex};
 use wheelfarm_resolve::{CompileRequest, StaticMetadata};
-use wheelfarm_types::{ProjectName, Version};
 
 use super::chain::Chain;
 use super::context::Context;
-use super::resolve::{LIMIT, metadata_of, sdist_of, unstated};
+use super::resolve::{LIMIT, Told, is, job_for, metadata_of, nothing_of, sdist_of};
 use super::{Job, raw};
-use crate::error::JobError;
+use crate::error::{JobError, JobErrorKind};
 
-/// Builds `first`, which the resolver asks for, and what it will ask for next; what their wheels require. Only
-/// what becomes of `first` can fail: the others may turn out not to be wanted.
+/// Builds `first`, which the resolver asks for, and what it will ask for next, and notes in `told` what their wheels
+/// require, and which fail to build.
+///
+/// It is an error if `first` fails in a way that says nothing of the package, or its version is not known without its
+/// wheel; what becomes of the others does not matter before they are asked for.
 pub(super) async fn build(
     context: &Context,
     request: &CompileRequest,
     first: Job,
-    known: &[StaticMetadata],
-) -> Result<Vec<StaticMetadata>, JobError> {
+    told: &mut Told,
+) -> Result<(), JobError> {
     let (found, others) = unbounded();
     let learned = Mutex::new(Vec::new());
-    let look = look_ahead(context, request, &first, known, found);
+    let look = look_ahead(context, request, &first, told.all(), found);
     let others = others.for_each_concurrent(None, |job: Job| async {
-        // One that fails is asked for again if it is wanted, and says why then.
-        if let Ok(metadata) = built_metadata(context, job).await {
-            learned.lock().await.push(metadata);
-        }
+        let metadata = built(context, &job).await;
+        learned.lock().await.push((job, metadata));
     });
-    let (metadata, (), ()) = futures::join!(built_metadata(context, first.clone()), look, others);
-    let mut learned = learned.into_inner();
-    learned.push(metadata?);
-    Ok(learned)
+    let (metadata, (), ()) = futures::join!(built(context, &first), look, others);
+    match metadata {
+        Err(error) if error.kind != JobErrorKind::Package => return Err(error),
+        Err(error) if first.package.version_is_untold() => return Err(error),
+        metadata => learned.lock().await.push((first, metadata)),
+    }
+    for (job, metadata) in learned.into_inner() {
+        match metadata {
+            Ok(metadata) => told.known.push(metadata),
+            // It is built once more as a job, which says why it fails.
+            Err(_) => told.failed.push(nothing_of(&job.package)),
+        }
+    }
+    Ok(())
 }
 
-async fn built_metadata(context: &Context, job: Job) -> Result<StaticMetadata, JobError> {
+/// What the wheel of `job` requires, built if it never was.
+pub(super) async fn built(context: &Context, job: &Job) -> Result<StaticMetadata, JobError> {
     let recipe = context.recipes.get(&job.package.name, &job.cell);
-    let chain = Chain::new(&job, None);
-    let raw = raw::raw_wheel(context, &chain, &job, sdist_of(&job)?, &recipe).await?;
-    metadata_of(context, &job, raw).await
+    let chain = Chain::new(job, None);
+    let raw = raw::raw_wheel(context, &chain, job, sdist_of(job)?, &recipe).await?;
+    metadata_of(context, job, raw).await
 }
 
 /// Sends the packages without metadata that the resolver names when those before require nothing.
@@ -51,11 +62,10 @@ async fn look_ahead(
     context: &Context,
     request: &CompileRequest,
     first: &Job,
-    known: &[StaticMetadata],
+    mut assumed: Vec<StaticMetadata>,
     found: UnboundedSender<Job>,
 ) {
-    let mut assumed = known.to_vec();
-    assumed.push(nothing(&first.package.name, &first.package.version));
+    assumed.push(nothing_of(&first.package));
     while assumed.len() < LIMIT {
         let Ok(lane) = context.resolving().await else {
             return;
@@ -67,27 +77,16 @@ async fn look_ahead(
         let Some((project, version)) = error.needs_build() else {
             return;
         };
-        let named = |known: &StaticMetadata| known.name == *project && known.version == *version;
-        if assumed.iter().any(named) {
+        let version = version.as_ref();
+        if assumed.iter().any(|known| is(known, project, version)) {
             return;
         }
         let not_before = context.freshness.locks_not_before;
-        let job = unstated(context, &first.cell, project, version, not_before).await;
-        assumed.push(nothing(project, version));
-        if let Ok(job) = job
-            && found.unbounded_send(job).is_err()
-        {
+        let job = job_for(context, &first.cell, request, project, version, not_before).await;
+        let Ok(Some(job)) = job else { return };
+        assumed.push(nothing_of(&job.package));
+        if found.unbounded_send(job).is_err() {
             return;
         }
-    }
-}
-
-/// What is assumed of a package that states nothing.
-pub(super) fn nothing(name: &ProjectName, version: &Version) -> StaticMetadata {
-    StaticMetadata {
-        name: name.clone(),
-        version: version.clone(),
-        requires_dist: Vec::new(),
-        requires_python: None,
     }
 }

@@ -78,6 +78,7 @@ mod tests {
                 version: "1".parse().unwrap(),
                 sdist: None,
                 wheels: Vec::new(),
+                source: None,
             },
             cell: Arc::new(cell),
             choice: Choice::Reuse,

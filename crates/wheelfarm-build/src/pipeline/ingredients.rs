@@ -75,11 +75,12 @@ pub(super) fn raw_inputs(
     RawInputs {
         schema: BUILD_SCHEMA,
         project: job.package.name.clone(),
-        version: job.package.version.clone(),
+        version: job.version_is_stated().then(|| job.package.version.clone()),
         source: PinnedFile {
             name: sdist.filename.to_string(),
             sha256: sdist.sha256,
         },
+        subdirectory: job.subdirectory().map(str::to_owned),
         python: job.cell.python,
         interpreter: job.cell.image.tree(job.cell.python),
         environment: environment.recipe.digest(),
@@ -143,7 +144,8 @@ pub(super) async fn action(
         patches.push(json!({ "name": patch.name, "input": input }));
     }
     let description = json!({
-        "build-system": prepared.system, "config-settings": recipe.config_settings, "patches": patches,
+        "subdirectory": job.subdirectory(), "build-system": prepared.system,
+        "config-settings": recipe.config_settings, "patches": patches,
     });
     let files = [
         ("build.sh", BUILD_SH.to_owned()),

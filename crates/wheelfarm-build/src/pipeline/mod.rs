@@ -143,6 +143,24 @@ impl Job {
         )
     }
 
+    /// The project's directory inside its source, if it is not the top.
+    pub(crate) fn subdirectory(&self) -> Option<&str> {
+        self.package.source.as_ref()?.subdirectory.as_deref()
+    }
+
+    /// Identifies the project in its source: `sdist`, and where it is in there.
+    pub(crate) fn source_key(&self, sdist: &LockedFile<SdistFilename>) -> Digest {
+        match self.subdirectory() {
+            Some(subdirectory) => Digest::of(format!("{} {subdirectory}", sdist.sha256)),
+            None => sdist.sha256,
+        }
+    }
+
+    /// Whether the version is known from the source, or from the index, before it is built.
+    pub(crate) fn version_is_stated(&self) -> bool {
+        !self.package.version_is_untold()
+    }
+
     /// Its source distribution.
     fn sdist(&self) -> Result<&LockedFile<SdistFilename>, JobError> {
         self.package.sdist.as_ref().ok_or_else(|| {

@@ -70,7 +70,7 @@ pub(super) fn wheel_of(
         .is_ok_and(|project| project == job.package.name);
     let same_version = filename
         .parsed_version()
-        .is_ok_and(|version| version == job.package.version);
+        .is_ok_and(|version| version == job.package.version || !job.version_is_stated());
     if !same_project || !same_version {
         return Err(format!(
             "its build made `{filename}`, which is another project or version"
@@ -100,9 +100,9 @@ fn look_inside(
     let same = name
         .parse()
         .is_ok_and(|name: ProjectName| name == job.package.name)
-        && version
-            .parse()
-            .is_ok_and(|version: Version| version == job.package.version);
+        && version.parse().is_ok_and(|version: Version| {
+            version == job.package.version || !job.version_is_stated()
+        });
     if same {
         return Ok(());
     }

@@ -95,8 +95,8 @@ pub(super) async fn look(
         environment,
         env: environment_variables(recipe),
     };
-    let dynamic_key =
-        requires::dynamic_key(job, sdist.sha256, &basis.environment, recipe, &basis.env);
+    let source = job.source_key(sdist);
+    let dynamic_key = requires::dynamic_key(job, source, &basis.environment, recipe, &basis.env);
     let mut wanted = system.requires.clone();
     wanted.extend(recipe.build_requires.iter().cloned());
     let dynamic = requires::dynamic(context, &dynamic_key).await?;

@@ -15,7 +15,7 @@ use wheelfarm_types::{Digest, Requirement, SdistFilename, WheelFilename};
 
 use super::chain::Chain;
 use super::context::{Context, run_cpu};
-use super::resolve::{Attempt, attempt};
+use super::resolve::{Attempt, Told, attempt};
 use super::{Artifact, Choice, Job, Next, Origin, Purpose};
 use crate::environment::EnvironmentRecord;
 use crate::error::JobError;
@@ -63,9 +63,10 @@ pub(super) async fn build_system_of(
     job: &Job,
     sdist: &LockedFile<SdistFilename>,
 ) -> Result<BuildSystem, JobError> {
+    let key = job.source_key(sdist);
     if let Some(record) = context
         .store
-        .record::<SourceRecord>(kind::SOURCE, &sdist.sha256)
+        .record::<SourceRecord>(kind::SOURCE, &key)
         .await?
     {
         return Ok(record.build_system);
@@ -77,12 +78,16 @@ pub(super) async fn build_system_of(
     };
     let (bytes, _) = context.staged(&job.id(), Stage::Fetch, fetch).await?;
     let filename = sdist.filename.clone();
+    let subdirectory = job.subdirectory().map(str::to_owned);
     let record = SourceRecord {
-        build_system: run_cpu(move || Ok(build_system(&filename, &bytes)?)).await?,
+        build_system: run_cpu(move || {
+            Ok(build_system(&filename, &bytes, subdirectory.as_deref())?)
+        })
+        .await?,
     };
     context
         .store
-        .create_record(kind::SOURCE, &sdist.sha256, &record)
+        .create_record(kind::SOURCE, &key, &record)
         .await?;
     Ok(record.build_system)
 }
@@ -226,7 +231,7 @@ async fn lock(
                 cell,
                 &any,
                 not_before,
-                &mut Vec::new(),
+                &mut Told::default(),
                 Some(chain),
             )
             .await

@@ -44,14 +44,15 @@ def apply_patches(patches, source):
 def main():
     with open("/in/job.json") as file:
         job = json.load(file)
-    source = source_directory()
+    top = source_directory()
+    source = os.path.join(top, job.get("subdirectory") or "")
     os.chdir(source)
     if sys.argv[1:] == ["requires"]:
         requires = dynamic_requirements(job["build-system"], job["config-settings"])
         with open("/build/requires.json", "w") as file:
             json.dump(requires, file)
         return
-    apply_patches(job["patches"], source)
+    apply_patches(job["patches"], top)
     # In a process of its own: the back end must not see what the hook left behind.
     asked = subprocess.run([sys.executable, "-B", __file__, "requires"])
     if asked.returncode:

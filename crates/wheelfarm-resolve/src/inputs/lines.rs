@@ -119,7 +119,7 @@ pub(super) fn split_options(line: &str) -> (&str, &str) {
 }
 
 /// An error about an input file.
-pub(super) fn input_error(message: impl Into<String>) -> ResolveError {
+pub(crate) fn input_error(message: impl Into<String>) -> ResolveError {
     ResolveError::new(ResolveErrorKind::Input, message)
 }
 

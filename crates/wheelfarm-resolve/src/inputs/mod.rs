@@ -4,22 +4,27 @@ mod formats;
 mod hashes;
 mod lines;
 mod options;
+mod pylock;
+mod pyproject;
 mod requirements;
 mod wish;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use formats::Formats;
 pub use hashes::Hashes;
 pub use lines::Variables;
-use wheelfarm_types::Requirement;
+pub(crate) use lines::input_error;
+pub use pylock::{InputLock, InputPackage};
+pub(crate) use wish::{ARCHIVES, percent_decoded};
 pub use wish::{Place, SourceWish, Wish};
 
+use wheelfarm_types::{ProjectName, PythonVersion, Requirement};
+
 use crate::ResolveError;
-use lines::input_error;
 use requirements::Role;
 
 /// No input file is larger, in bytes.
@@ -34,6 +39,14 @@ pub struct Inputs {
     pub constraints: Vec<Requirement>,
     /// Sources that are on no index.
     pub sources: Vec<SourceWish>,
+    /// Locks.
+    pub locks: Vec<InputLock>,
+    /// `uv.lock` files: uv alone can read them.
+    pub uv_locks: Vec<PathBuf>,
+    /// What is wanted of those.
+    pub choice: Choice,
+    /// Which Pythons the files are for.
+    pub pythons: Vec<RequiresPython>,
     /// Which files may be used.
     pub hashes: Hashes,
     /// What is always or never built.
@@ -42,6 +55,26 @@ pub struct Inputs {
     pub index: IndexOptions,
     /// Whether versions that are not final are taken.
     pub prereleases: bool,
+}
+
+/// Which Pythons a file is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiresPython {
+    /// The file.
+    pub file: String,
+    /// Version specifiers.
+    pub specifiers: String,
+}
+
+/// What is wanted of files that offer a choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Extras.
+    pub extras: Vec<ProjectName>,
+    /// All of them.
+    pub all_extras: bool,
+    /// Dependency groups ([PEP 735](https://peps.python.org/pep-0735/)).
+    pub groups: Vec<ProjectName>,
 }
 
 /// Index options of requirements files. As for pip, they count more than arguments and configuration.
@@ -64,11 +97,84 @@ pub struct IndexOptions {
 pub struct Reader<'a> {
     /// Values of `${NAME}` in requirements files.
     pub variables: Variables<'a>,
+    /// What is wanted of files that offer a choice.
+    pub choice: &'a Choice,
 }
+
+/// Files of other tools, which are not read, and what to do instead.
+const OTHERS: [(&str, &str); 8] = [
+    (
+        "poetry.lock",
+        "`poetry export --format pylock.toml`, or `poetry export`, writes a file that is",
+    ),
+    (
+        "pdm.lock",
+        "`pdm export -f pylock -o pylock.toml` writes a file that is",
+    ),
+    (
+        "Pipfile",
+        "`pipenv requirements --hash > requirements.txt` writes a file that is",
+    ),
+    (
+        "Pipfile.lock",
+        "`pipenv requirements --hash > requirements.txt` writes a file that is",
+    ),
+    (
+        "environment.yml",
+        "list what comes from the Python package index in a requirements file",
+    ),
+    (
+        "setup.py",
+        "name its directory: `wheelfarm build ./DIRECTORY`",
+    ),
+    (
+        "setup.cfg",
+        "name its directory: `wheelfarm build ./DIRECTORY`",
+    ),
+    (
+        "wheelfarm.toml",
+        "it is the configuration: name it with `--config`",
+    ),
+];
 
 impl Reader<'_> {
     /// Reads the file at `path` into `inputs`: what it is, its name says.
     pub fn read(&self, path: &Path, inputs: &mut Inputs) -> Result<(), ResolveError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some((_, hint)) = OTHERS.iter().find(|(other, _)| *other == name) {
+            let message = format!(
+                "`{}` is not a file that is read for requirements",
+                path.display()
+            );
+            return Err(input_error(message).hint(*hint));
+        }
+        if name == "pyproject.toml" {
+            return pyproject::read(path, self.choice, inputs);
+        }
+        if name == "uv.lock" {
+            // Said now, not when uv is at hand.
+            text_of(path)?;
+            text_of(&path.with_file_name("pyproject.toml"))?;
+            inputs.uv_locks.push(path.to_owned());
+            inputs.choice = self.choice.clone();
+            return Ok(());
+        }
+        let toml = path
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+        if toml && (name == "pylock.toml" || name.starts_with("pylock.")) {
+            let lock = InputLock::parse(&text_of(path)?, path, self.choice)?;
+            inputs.locks.push(lock);
+            return Ok(());
+        }
+        if toml || name.ends_with(".lock") {
+            let message = format!(
+                "`{}` is not named like a file that is read for requirements",
+                path.display()
+            );
+            return Err(input_error(message)
+                .hint("pyproject.toml, uv.lock, pylock.toml and pylock.NAME.toml are, and requirements files of other names"));
+        }
         requirements::read(self, path, Role::Requirements, inputs)
     }
 
@@ -76,6 +182,15 @@ impl Reader<'_> {
     pub fn read_constraints(&self, path: &Path, inputs: &mut Inputs) -> Result<(), ResolveError> {
         requirements::read(self, path, Role::Constraints, inputs)
     }
+}
+
+/// Whether the file at `path` is, by its name, something else than a requirements file.
+fn is_other(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    OTHERS.iter().any(|(other, _)| *other == name)
+        || [".toml", ".lock"]
+            .iter()
+            .any(|ending| name.ends_with(ending))
 }
 
 /// The text of an input file.
@@ -94,10 +209,35 @@ fn text_of(path: &Path) -> Result<String, ResolveError> {
     String::from_utf8(bytes).map_err(|_| input_error(format!("`{name}` is not UTF-8 text")))
 }
 
+impl RequiresPython {
+    /// An error if the file is not for `python`.
+    pub fn check(&self, python: PythonVersion) -> Result<(), ResolveError> {
+        let Self { file, specifiers } = self;
+        match python.is_allowed_by(specifiers) {
+            Some(true) => Ok(()),
+            Some(false) => Err(input_error(format!(
+                "`{file}` is for Python {specifiers}, not for {python}"
+            ))
+            .hint("name Pythons that it is for, with `--python`")),
+            None => Err(input_error(format!(
+                "`{specifiers}` in `{file}` is not a set of versions (PEP 440)"
+            ))),
+        }
+    }
+}
+
 impl Inputs {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        self.requirements.is_empty() && self.sources.is_empty()
+        self.requirements.is_empty()
+            && self.sources.is_empty()
+            && self.locks.is_empty()
+            && self.uv_locks.is_empty()
+    }
+
+    /// Whether files were read that an extra or group can be chosen from.
+    pub fn offer_a_choice(&self) -> bool {
+        !(self.pythons.is_empty() && self.locks.is_empty() && self.uv_locks.is_empty())
     }
 
     /// Adds `wish`.

@@ -9,7 +9,7 @@ use wheelfarm_types::Digest;
 use super::lines::{Variables, expanded, input_error, logical_lines, split_options};
 use super::options::{self, Opt};
 use super::wish::Wish;
-use super::{Inputs, Reader, text_of};
+use super::{Inputs, Reader, is_other, text_of};
 use crate::ResolveError;
 
 /// How deep `-r` inside a file may lead.
@@ -56,7 +56,11 @@ fn read_nested(
             .line(&line, inputs)
             .map_err(|error| error.within(&format!("`{name}`, line {number}")))?;
         for (included, role) in included {
-            read_nested(reader, &included, role, depth - 1, inputs)?;
+            if role == Role::Requirements && is_other(&included) {
+                reader.read(&included, inputs)?;
+            } else {
+                read_nested(reader, &included, role, depth - 1, inputs)?;
+            }
         }
     }
     Ok(())

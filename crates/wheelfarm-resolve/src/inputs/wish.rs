@@ -285,7 +285,7 @@ fn parse_place(text: &str, base: &Path) -> Result<(Place, Option<Digest>), Resol
 }
 
 /// A path inside a source, which does not lead out of it.
-fn inner_path(text: &str) -> Result<String, ResolveError> {
+pub(super) fn inner_path(text: &str) -> Result<String, ResolveError> {
     let inside = Path::new(text).components().all(|part| {
         matches!(
             part,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use wheelfarm_resolve::inputs::Wish;
-use wheelfarm_types::{PythonVersion, Target};
+use wheelfarm_types::{ProjectName, PythonVersion, Target};
 
 use crate::config::Seconds;
 
@@ -101,15 +101,24 @@ pub(crate) struct SelectionArgs {
 /// What is wanted.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
-    /// What to build: `psycopg2`, `lxml>=6`
+    /// What to build: `psycopg2`, `lxml>=6`, `./project`, `./x-1.0.tar.gz`, `x @ git+https://host/repo@COMMIT`
     #[arg(value_name = "REQUIREMENT")]
     pub(crate) wishes: Vec<Wish>,
-    /// File with requirements, one a line
+    /// Requirements file, pyproject.toml, pylock.toml or uv.lock
     #[arg(short, long = "requirements", value_name = "FILE")]
     pub(crate) requirement_files: Vec<PathBuf>,
-    /// File with constraints, one a line
+    /// File with constraints on versions, one a line
     #[arg(short, long = "constraints", value_name = "FILE")]
     pub(crate) constraint_files: Vec<PathBuf>,
+    /// Extras of pyproject.toml, uv.lock or pylock.toml that are wanted too
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) extra: Vec<ProjectName>,
+    /// All extras of such files
+    #[arg(long, conflicts_with = "extra")]
+    pub(crate) all_extras: bool,
+    /// Dependency groups of such files that are wanted too
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) group: Vec<ProjectName>,
     /// Refuse everything that the requirements state no hash of
     #[arg(long)]
     pub(crate) require_hashes: bool,

@@ -102,8 +102,10 @@ async fn build(
         args.jobs.or(config.farm.jobs),
     )
     .await?;
+    let exclude = [args.out.as_path()];
+    let wanted = selection::wanted(selected, inputs, &context, &exclude).await?;
     let request = BuildRequest {
-        wanted: selection::wanted(selected, inputs),
+        wanted,
         cells: cells.into_iter().map(Arc::new).collect(),
         from_source: selection::from_source(selected, &config.farm.from_source)?,
         only_upstream: selection::only_upstream(selected, &config.farm.only_upstream)?,

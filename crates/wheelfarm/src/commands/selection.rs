@@ -2,14 +2,17 @@
 //! and choices.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::matrix::{self, Cell, Selection};
+use wheelfarm_build::pipeline::Context;
 use wheelfarm_build::{Environments, JobError, log_of};
 use wheelfarm_coordinator::FromSource;
-use wheelfarm_resolve::inputs::{Inputs, Reader};
+use wheelfarm_resolve::inputs::{Choice, Inputs, Reader};
+use wheelfarm_resolve::sources::Bring;
 use wheelfarm_resolve::{ResolveError, Wanted};
 use wheelfarm_store::Store;
 use wheelfarm_types::ProjectName;
@@ -23,8 +26,14 @@ use crate::settings::host_arch;
 
 /// What arguments and files ask for; nothing is opened or started for it.
 pub(crate) fn inputs(args: &SelectionArgs, config: &Config) -> Result<Inputs, Failure> {
+    let choice = Choice {
+        extras: args.inputs.extra.clone(),
+        all_extras: args.inputs.all_extras,
+        groups: args.inputs.group.clone(),
+    };
     let reader = Reader {
         variables: &variable,
+        choice: &choice,
     };
     let failed = |error: ResolveError| Failure::from(JobError::from(error));
     let mut inputs = Inputs::default();
@@ -53,22 +62,38 @@ pub(crate) fn inputs(args: &SelectionArgs, config: &Config) -> Result<Inputs, Fa
         return Err(Failure::usage("there is nothing to build")
             .with_hint(Some("name a package, as in `wheelfarm build psycopg2`, or a file with `-r requirements.txt`".to_owned())));
     }
-    if !inputs.sources.is_empty() {
-        return Err(Failure::usage("paths and addresses are not built yet"));
+    if choice != Choice::default() && !inputs.offer_a_choice() {
+        return Err(Failure::usage("no file is named that has extras or groups")
+            .with_hint(Some("name it, as in `-r pyproject.toml`; an extra of a package is written `NAME[EXTRA]`".to_owned())));
     }
     Ok(inputs)
 }
 
-/// What is wanted of every cell.
-pub(crate) fn wanted(args: &SelectionArgs, inputs: &Inputs) -> Wanted {
-    Wanted {
-        requirements: inputs.requirements.clone(),
-        constraints: inputs.constraints.clone(),
-        hashes: inputs.hashes.clone(),
-        formats: inputs.formats.clone(),
-        prereleases: inputs.prereleases,
-        no_dependencies: args.no_deps,
-    }
+/// What is wanted of every cell, its sources brought to the store. `exclude` are directories that are never part of
+/// one.
+pub(crate) async fn wanted(
+    args: &SelectionArgs,
+    inputs: &Inputs,
+    context: &Context,
+    exclude: &[&Path],
+) -> Result<Wanted, Failure> {
+    let exclude: Vec<_> = exclude
+        .iter()
+        .copied()
+        .chain(context.store.directory())
+        .chain([context.cache.as_path()])
+        .filter_map(|path| fs_err::canonicalize(path).ok())
+        .collect();
+    let bring = Bring {
+        store: &context.store,
+        fetcher: &context.fetcher,
+        resolver: &context.resolver,
+        exclude: &exclude,
+        not_before: context.freshness.locks_not_before,
+        now: context.freshness.now,
+    };
+    let wanted = bring.inputs(inputs, args.no_deps).await;
+    wanted.map_err(|error| JobError::from(error).into())
 }
 
 /// What is built although the index has a wheel.

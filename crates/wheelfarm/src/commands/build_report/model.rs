@@ -9,6 +9,7 @@ use wheelfarm_build::pipeline::{Artifact, Origin};
 use wheelfarm_build::records::{Proof, Vendored};
 use wheelfarm_build::{JobError, JobErrorKind};
 use wheelfarm_coordinator::{BuiltWheel, Failure, Report};
+use wheelfarm_resolve::sources::SourceOrigin;
 use wheelfarm_types::{Digest, ProjectName, PythonVersion, Target, Version, WheelFilename};
 
 use crate::exit::Exit;
@@ -25,6 +26,8 @@ pub(crate) struct BuildReport {
     pub(crate) locks: Vec<PathBuf>,
     /// Statements beside the wheels.
     pub(crate) provenance: Vec<PathBuf>,
+    /// Sources that are on no index.
+    pub(crate) sources: Vec<GivenSource>,
     pub(crate) failures: Vec<Failed>,
     pub(crate) steps: Vec<Step>,
     pub(crate) containers: u64,
@@ -76,6 +79,16 @@ pub(crate) struct Requirement {
     pub(crate) origin: &'static str,
     pub(crate) vendored: Vec<Vendored>,
     pub(crate) build_requires: Vec<Requirement>,
+}
+
+/// A source that is on no index.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct GivenSource {
+    pub(crate) project: ProjectName,
+    #[serde(flatten)]
+    pub(crate) origin: SourceOrigin,
+    /// The archive that was made of it.
+    pub(crate) sha256: Digest,
 }
 
 /// What failed.
@@ -146,6 +159,15 @@ impl BuildReport {
                 .wheels
                 .into_iter()
                 .map(|wheel| Wheel::new(wheel, out, &took))
+                .collect(),
+            sources: report
+                .sources
+                .into_iter()
+                .map(|source| GivenSource {
+                    sha256: source.sha256(),
+                    project: source.name,
+                    origin: source.origin,
+                })
                 .collect(),
             failures: report
                 .failures
@@ -402,6 +424,7 @@ pub(crate) mod tests {
             ],
             locks: vec![],
             provenance: vec![],
+            sources: vec![],
             failures: vec![Failed {
                 job: format!("bad 2.0 {cell}"),
                 kind: "package",

@@ -7,6 +7,9 @@ use super::model::{BuildReport, Wheel};
 /// One line for each thing to know.
 pub(super) fn notes(report: &BuildReport) -> Vec<String> {
     let mut notes = Vec::new();
+    for source in &report.sources {
+        notes.push(format!("{} comes from {}", source.project, source.origin));
+    }
     notes.extend(network(&report.wheels));
     notes.extend(upstream(&report.wheels));
     notes
