@@ -57,14 +57,25 @@ fn an_error_in_the_c_code_stops_nothing_else() {
         "{wheels:?}"
     );
 
-    // A failure is no answer: it is tried again, and what succeeded is not.
+    // The same would fail again: nothing is run, and all is said that was said before.
     let run = farm
         .build(["wfgood", "wfbad", "--image", "debian-12"])
         .unwrap();
-    failed(&run, 3, &["wfbad 1.0"], &[]);
+    let said = ["wfbad 1.0", "failed before", "exit code"];
+    let again = failed(&run, 3, &said, &["--retry-failed"]);
+    let again = again.first().unwrap();
+    assert_eq!((&again.log, &again.tail), (&failure.log, &failure.tail));
     let report = run.report().unwrap();
     assert_eq!(report.wheels.first().unwrap().origin, "cached");
-    assert!(report.containers > 0);
+    assert_eq!(report.containers, 0);
+
+    // Unless that is asked for.
+    let run = farm
+        .build(["wfbad", "--image", "debian-12", "--retry-failed"])
+        .unwrap();
+    failed(&run, 3, &["wfbad 1.0"], &[]);
+    assert!(!run.stderr.contains("failed before"), "{}", run.stderr);
+    assert_eq!(run.report().unwrap().containers, 1);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod build_requirements;
 mod configuration;
 mod crashes;
+mod dispatch;
 mod engine;
 mod failing_builds;
 mod given_sources;

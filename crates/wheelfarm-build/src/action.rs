@@ -134,6 +134,10 @@ pub enum ExecutorErrorKind {
     RegistryUnavailable,
     /// System packages could not be installed.
     Packages,
+    /// The mirrors of system packages do not answer.
+    MirrorUnavailable,
+    /// Something else than the action ended its container: the engine was stopped, say.
+    Lost,
     /// The store failed while inputs were read.
     Store,
     /// An output broke a limit or is no regular file.
@@ -142,6 +146,24 @@ pub enum ExecutorErrorKind {
     Cancelled,
     /// Anything else the engine said.
     Engine,
+}
+
+impl ExecutorErrorKind {
+    /// Whether the same may succeed a moment later, with nothing changed.
+    pub fn passes(self) -> bool {
+        match self {
+            Self::EngineUnavailable
+            | Self::RegistryUnavailable
+            | Self::MirrorUnavailable
+            | Self::Lost => true,
+            Self::ImageUnavailable
+            | Self::Packages
+            | Self::Store
+            | Self::Output
+            | Self::Cancelled
+            | Self::Engine => false,
+        }
+    }
 }
 
 impl fmt::Display for ExecutorError {

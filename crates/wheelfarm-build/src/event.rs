@@ -42,6 +42,17 @@ pub enum Event {
         #[serde(rename = "took")]
         seconds: f64,
     },
+    /// This machine or its network failed a job, which tries the stage again.
+    Retried {
+        /// Which job.
+        job: String,
+        /// What it does again.
+        stage: Stage,
+        /// Why.
+        reason: String,
+        /// After how many seconds.
+        after: f64,
+    },
     /// A job has ended.
     Ended {
         /// Which job.
@@ -59,6 +70,8 @@ pub enum Event {
 #[allow(missing_docs, reason = "the words are the documentation's")]
 pub enum Stage {
     Resolve,
+    /// Another process makes the same thing: its result is awaited.
+    Wait,
     Image,
     Environment,
     Fetch,
@@ -72,6 +85,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
+            Self::Wait => "waiting for another wheelfarm that makes this",
             Self::Image => "image",
             Self::Environment => "environment",
             Self::Fetch => "fetch",

@@ -230,12 +230,23 @@ pub(crate) struct RequiresRecord {
     pub(crate) requires: Vec<Requirement>,
 }
 
-/// A failed build: kept for its log. Never taken as an answer.
+/// A failed build: kept for its log, and so that it is not tried again at once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct FailureRecord {
     pub(crate) inputs: RawInputs,
     pub(crate) log: Digest,
     pub(crate) reason: String,
+    /// Those that were in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limits: Option<FailureLimits>,
+}
+
+/// Limits that a build can reach, which are not in its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FailureLimits {
+    pub(crate) seconds: u64,
+    pub(crate) memory: u64,
+    pub(crate) scratch: u64,
 }
 
 /// Where the statement about a wheel is, by the wheel's digest: see [`crate::provenance`].

@@ -15,7 +15,7 @@ use wheelfarm_build::{JobError, history};
 use wheelfarm_resolve::Lock;
 use wheelfarm_store::StoreError;
 
-use crate::run::{BuildRequest, Failure};
+use crate::run::{BuildRequest, Failure, unless_cancelled};
 
 /// How many jobs are looked at concurrently: enough to keep a store that answers slowly busy.
 const LOOKS: usize = 32;
@@ -64,7 +64,8 @@ pub(crate) async fn jobs(
     let resolve = |cell: &Arc<Cell>| {
         let cell = Arc::clone(cell);
         async move {
-            let lock = pipeline::resolve(context, &cell, &request.wanted).await;
+            let lock = Box::pin(pipeline::resolve(context, &cell, &request.wanted));
+            let lock = unless_cancelled(context, lock).await;
             CellJobs {
                 jobs: lock.map(|lock| jobs_of(request, &cell, lock)),
                 cell,

@@ -136,7 +136,8 @@ async fn prepare_images(
     let images: BTreeMap<_, _> = cells.iter().map(|cell| (&cell.image.name, cell)).collect();
     let mut unavailable = BTreeSet::new();
     for (name, cell) in images {
-        if let Err(error) = pipeline::prepare_image(context, cell).await {
+        if let Err(error) = unless_cancelled(context, pipeline::prepare_image(context, cell)).await
+        {
             let job = format!("image {name}");
             end(context, &job, false, error.to_string());
             report.failures.push(Failure { job, error });
@@ -189,7 +190,7 @@ async fn run_cell(
             cell,
             artifacts: artifacts.iter().collect(),
         };
-        match pipeline::prove(context, &wanted).await {
+        match unless_cancelled(context, pipeline::prove(context, &wanted)).await {
             Ok(proofs) => proofs,
             Err(error) => {
                 report.failures.push(Failure {
@@ -232,12 +233,21 @@ async fn run_job(
                 "cancelled before it began",
             ));
         }
-        pipeline::run(context, job).await
+        unless_cancelled(context, pipeline::run(context, job)).await
     };
     let result = result.await;
     // Who waits for this one goes on, whatever came of it.
     drop(gates);
     (id, result)
+}
+
+/// Drops `work` when the run is cancelled: what it has started in the engine is removed in the background.
+pub(crate) async fn unless_cancelled<T>(
+    context: &Context,
+    work: impl Future<Output = Result<T, JobError>>,
+) -> Result<T, JobError> {
+    let done = context.cancel.run_until_cancelled(work).await;
+    done.unwrap_or_else(|| Err(JobError::new(JobErrorKind::Cancelled, "cancelled")))
 }
 
 fn end(context: &Context, job: &str, ok: bool, summary: String) {

@@ -22,6 +22,10 @@ use crate::output::{Stdout, Trailer, unpack};
 use crate::scope::Scope;
 use crate::tools;
 
+/// Exit codes of a container that a signal ended: the engine sends them when it is stopped.
+const KILLED: i64 = 128 + 9;
+const TERMINATED: i64 = 128 + 15;
+
 /// Where the authorities' certificates lie among the inputs of an action with network.
 const CA_PATH: &str = ".wheelfarm/ca-certificates.pem";
 
@@ -201,6 +205,11 @@ async fn ended(
                 "the container of `{}` ended without saying how",
                 action.name
             ),
+        )),
+        // The shell around the command lives until it has said how that ended, if it is not killed with everything.
+        None if code == KILLED || code == TERMINATED => Err(error(
+            ExecutorErrorKind::Lost,
+            format!("the container of `{}` was ended from outside", action.name),
         )),
         None => Ok(Exit::Code(code)),
     }

@@ -29,6 +29,18 @@ const UNKNOWN: [(&str, &str); 7] = [
     ("", " (no such package):"),
 ];
 
+/// What package managers say when a mirror cannot be reached or does not have what its lists name.
+const UNREACHABLE: [&str; 8] = [
+    "Temporary failure resolving",
+    "Failed to fetch",
+    "Could not resolve host",
+    "Cannot download",
+    "Curl error",
+    "Failed to download metadata",
+    "temporary error (try again later)",
+    "network error (check Internet connection",
+];
+
 /// The command of the container.
 pub(crate) fn command(recipe: &EnvironmentRecipe) -> Vec<String> {
     let manager = match recipe.manager {
@@ -92,11 +104,16 @@ pub(crate) fn failure(recipe: &EnvironmentRecipe, log: &str) -> ExecutorError {
             "Look at the spelling for that distribution: development files are in `...-dev` on Debian and Alpine, in `...-devel` on AlmaLinux.",
         );
     }
+    let kind = if UNREACHABLE.iter().any(|text| log.contains(text)) {
+        ExecutorErrorKind::MirrorUnavailable
+    } else {
+        ExecutorErrorKind::Packages
+    };
     let lines: Vec<_> = log.lines().collect();
     let last = lines.len().saturating_sub(LAST_LINES);
     let last = lines.get(last..).unwrap_or_default().join("\n");
     hinted(
-        ExecutorErrorKind::Packages,
+        kind,
         format!(
             "the system packages {} could not be installed in {image}. The package manager said last:\n{last}",
             recipe.packages.join(", ")
@@ -173,6 +190,21 @@ mod tests {
                 "the system package `libfoo-dev` is not known in debian-12"
             );
         }
+    }
+
+    #[test]
+    fn mirrors_that_are_away_are_told_from_packages_that_break() {
+        let kind = |log| failure(&recipe(&["x"]), log).kind;
+        for log in [
+            "Err:1 http://mirror/debian x\n  Temporary failure resolving 'mirror'\n",
+            "E: Failed to fetch http://mirror/x.deb  404  Not Found\n",
+            "Error: Failed to download metadata for repo 'appstream'\n",
+            "WARNING: opening http://mirror/main: temporary error (try again later)\n",
+        ] {
+            assert_eq!(kind(log), ExecutorErrorKind::MirrorUnavailable, "{log}");
+        }
+        let log = "dpkg: error processing package x (--configure)\n";
+        assert_eq!(kind(log), ExecutorErrorKind::Packages);
     }
 
     #[test]

@@ -24,7 +24,8 @@ install() {
       apt-get $options -o APT::Update::Error-Mode=any update || return
       : >$shared/wheelfarm.updated
     fi
-    apt-get $options --download-only install "$@" || return
+    # Lists that are out of date name packages that are gone: the next attempt reads them again.
+    apt-get $options --download-only install "$@" || { rm -f $shared/wheelfarm.updated; return 1; }
     exec 9>&-
     # Syncing every file to disk guards against a crash of the machine, after which this is made again anyway.
     apt-get $options --no-download -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io install "$@" || return

@@ -20,6 +20,8 @@ use crate::settings::{Places, host_arch};
 
 /// A lock of requirements is taken from the store for so long, in seconds; `--upgrade` resolves at once.
 const LOCK_AGE: u64 = 24 * 3600;
+/// A build that failed is not tried again for so long, in seconds.
+const FAILURE_EXPIRY: u64 = 24 * 3600;
 /// How long one build may take, in seconds, where nothing else is said.
 const TIMEOUT: u64 = 30 * 60;
 
@@ -32,14 +34,33 @@ pub(crate) struct Parts<'a> {
     pub(crate) progress: &'a Progress,
 }
 
-/// The context of all jobs. `timeout` bounds one build; without it the configuration does. `jobs` run at a time, or
-/// as many as the engine has cores.
+/// How jobs are run: what is not chosen here is in the configuration, or has a default.
+#[derive(Debug, Default)]
+pub(crate) struct Choices {
+    /// Bounds one build.
+    pub(crate) timeout: Option<Seconds>,
+    /// So many at a time, or as many as the engine has cores.
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Builds that failed before are tried again.
+    pub(crate) retry_failed: bool,
+}
+
+impl Choices {
+    fn failures_not_before(&self, config: &Config, now: u64) -> u64 {
+        if self.retry_failed {
+            return u64::MAX;
+        }
+        let expiry = config.farm.failure_expiry;
+        now.saturating_sub(expiry.map_or(FAILURE_EXPIRY, Seconds::number))
+    }
+}
+
+/// The context of all jobs.
 pub(crate) async fn context(
     parts: Parts<'_>,
     args: &SelectionArgs,
     config: &Config,
-    timeout: Option<Seconds>,
-    jobs: Option<NonZeroUsize>,
+    choices: &Choices,
 ) -> Result<Context, Failure> {
     let Parts {
         places,
@@ -58,7 +79,8 @@ pub(crate) async fn context(
     .await
     .map_err(job_error)?;
     let fetcher = Fetcher::new(index.clone(), places.store.clone()).map_err(job_error)?;
-    let timeout = timeout
+    let timeout = choices
+        .timeout
         .or(config.farm.timeout)
         .map_or(TIMEOUT, Seconds::number);
     let now = now();
@@ -85,12 +107,13 @@ pub(crate) async fn context(
                 now.saturating_sub(LOCK_AGE)
             },
             build_requires_not_before: if args.upgrade { now } else { 0 },
+            failures_not_before: choices.failures_not_before(config, now),
         },
         build_tag: !args.no_build_tag,
         observer: progress.observer(),
         cancel: cancel.clone(),
         flights: Flights::default(),
-        lanes: Lanes::new(jobs),
+        lanes: Lanes::new(choices.jobs.or(config.farm.jobs)),
     })
 }
 

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_resolve::{Fetcher, Resolver};
-use wheelfarm_store::Store;
+use wheelfarm_store::{Lease, Store};
 use wheelfarm_types::Digest;
 
 use super::slots::{Capacity, Claim, Slot, Slots};
-use crate::action::{Executor, Limits, LogSink};
+use crate::action::{Executor, ExecutorError, Limits, LogSink};
 use crate::environment::Environments;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::{Event, Observer, Stage, log_of};
@@ -93,6 +94,8 @@ pub struct Freshness {
     pub locks_not_before: u64,
     /// Locks of build requirements made before are resolved anew; these are part of keys, so a rebuild follows.
     pub build_requires_not_before: u64,
+    /// Builds that failed before are tried again.
+    pub failures_not_before: u64,
 }
 
 impl Freshness {
@@ -100,6 +103,22 @@ impl Freshness {
     pub(crate) fn at_this_moment(&self) -> u64 {
         self.now + self.began.elapsed().as_secs()
     }
+}
+
+/// How long is waited before work that this machine failed is done again: long enough for an engine that is being
+/// restarted.
+const RETRY_AFTER: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(12),
+];
+
+/// The right to make something alone.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    // The lease goes first: in this process the next one may begin when it is free.
+    _lease: Lease,
+    _flight: OwnedMutexGuard<()>,
 }
 
 /// Locks by digest: who wants to make the same thing waits, and finds it made.
@@ -191,6 +210,55 @@ impl Context {
             Some(record) if self.store.contains(&wheel(&record)).await? => Ok(Some(record)),
             _ => Ok(None),
         }
+    }
+
+    /// Waits until nobody makes `what`, in this process or another one on the same store; nobody does until the
+    /// result is dropped.
+    pub(crate) async fn alone(&self, job: &str, what: Digest) -> Result<Flight, JobError> {
+        let flight = self.unless_cancelled(self.flights.enter(what)).await?;
+        let mut pause = Duration::from_millis(20);
+        let mut told = false;
+        loop {
+            // A lock that is waited for could not be given up when the run is cancelled.
+            if let Some(lease) = self.store.try_lease(&what)? {
+                return Ok(Flight {
+                    _lease: lease,
+                    _flight: flight,
+                });
+            }
+            if !told {
+                told = true;
+                let (job, stage) = (job.to_owned(), Stage::Wait);
+                self.emit(Event::Stage { job, stage });
+            }
+            self.unless_cancelled(tokio::time::sleep(pause)).await?;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    /// Does `work`, and again after a while where not it failed but what it needs of this machine or the network.
+    /// A package's failure is an answer, not an error, and is never tried again.
+    pub(crate) async fn retrying<'a, T>(
+        &'a self,
+        job: &str,
+        stage: Stage,
+        mut work: impl FnMut() -> BoxFuture<'a, Result<T, ExecutorError>>,
+    ) -> Result<T, JobError> {
+        for pause in RETRY_AFTER {
+            match work().await {
+                Err(error) if error.kind.passes() && !self.cancel.is_cancelled() => {
+                    self.emit(Event::Retried {
+                        job: job.to_owned(),
+                        stage,
+                        reason: error.message,
+                        after: pause.as_secs_f64(),
+                    });
+                    self.unless_cancelled(tokio::time::sleep(pause)).await?;
+                }
+                result => return Ok(result?),
+            }
+        }
+        Ok(work().await?)
     }
 
     /// Announces `stage`, does `work`, and tells how long it took.

@@ -54,12 +54,12 @@ async fn image_content(context: &Context, job: &str, cell: &Cell) -> Result<Dige
         return Ok(content);
     }
     let log = context.log_of(job);
-    let ensure = async {
-        Ok(context
+    let (image, cancel) = (&cell.image, &context.cancel);
+    let ensure = context.retrying(job, Stage::Image, || {
+        context
             .environments
-            .ensure_image(&cell.image, log, &context.cancel)
-            .await?)
-    };
+            .ensure_image(image, log.clone(), cancel)
+    });
     let content = context.staged(job, Stage::Image, ensure).await?.0.content;
     remember_content(context, &image_key(cell), None, content).await?;
     Ok(content)
@@ -98,7 +98,7 @@ pub(super) async fn pinned(
     if let Some(record) = latest(context, &recipe).await? {
         return Ok(record);
     }
-    let _flight = context.flights.enter(recipe.digest()).await;
+    let _flight = context.alone(job, recipe.digest()).await?;
     // Another job may have made it while this one waited.
     match latest(context, &recipe).await? {
         Some(record) => Ok(record),
@@ -115,7 +115,7 @@ pub(super) async fn image(
     record: EnvironmentRecord,
     claim: Claim,
 ) -> Result<(String, EnvironmentRecord), JobError> {
-    let _flight = context.flights.enter(record.recipe.digest()).await;
+    let _flight = context.alone(job, record.recipe.digest()).await?;
     let record = latest(context, &record.recipe).await?.unwrap_or(record);
     match context.environments.find(&record).await? {
         Some(image) => Ok((image, record)),
@@ -145,18 +145,19 @@ async fn make(
     let log = context.log_of(job);
     let slot = context.environment_slot(claim).await?;
     let work = async {
-        let facts = context
-            .environments
-            .ensure_image(&cell.image, log.clone(), &context.cancel)
-            .await?;
+        let (environments, cancel) = (&context.environments, &context.cancel);
+        let facts = context.retrying(job, Stage::Image, || {
+            environments.ensure_image(&cell.image, log.clone(), cancel)
+        });
+        let facts = facts.await?;
         let recipe = EnvironmentRecipe {
             image_content: facts.content,
             ..recipe.clone()
         };
-        let made = context
-            .environments
-            .make(&cell.image, &facts, &recipe, log, &context.cancel)
-            .await?;
+        let made = context.retrying(job, Stage::Environment, || {
+            environments.make(&cell.image, &facts, &recipe, log.clone(), cancel)
+        });
+        let made = made.await?;
         Ok((made, recipe))
     };
     let ((made, recipe), _) = context.staged(job, Stage::Environment, work).await?;

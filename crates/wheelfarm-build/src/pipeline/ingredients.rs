@@ -109,6 +109,17 @@ fn parallelism(share: u32) -> BTreeMap<String, String> {
     variables
 }
 
+/// What a build may use.
+pub(super) fn limits(context: &Context, recipe: &Recipe) -> Limits {
+    let memory = recipe.memory.unwrap_or(context.limits.memory);
+    Limits {
+        memory,
+        // In memory too: a full directory is an error that says so, too much memory a killed process.
+        scratch: context.limits.scratch.min(memory / 4 * 3),
+        ..context.limits.clone()
+    }
+}
+
 /// The build as an executor gets it; it may run `share` processes at a time.
 pub(super) async fn action(
     context: &Context,
@@ -158,7 +169,6 @@ pub(super) async fn action(
         inputs.insert(name.to_owned(), context.store.put(text.into()).await?);
     }
     let interpreter = job.cell.image.interpreter(job.cell.python);
-    let memory = recipe.memory.unwrap_or(context.limits.memory);
     Ok(Action {
         name: format!("build {}", job.id()),
         image,
@@ -173,11 +183,6 @@ pub(super) async fn action(
         ],
         environment,
         network: recipe.network,
-        limits: Limits {
-            memory,
-            // In memory too: a full directory is an error that says so, too much memory a killed process.
-            scratch: context.limits.scratch.min(memory / 4 * 3),
-            ..context.limits.clone()
-        },
+        limits: limits(context, recipe),
     })
 }

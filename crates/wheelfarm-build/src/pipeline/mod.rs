@@ -8,6 +8,7 @@ mod chain;
 mod context;
 mod environment;
 mod explain;
+mod failures;
 mod grafts;
 mod ingredients;
 mod outcome;

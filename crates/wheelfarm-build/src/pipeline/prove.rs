@@ -69,6 +69,14 @@ pub async fn prove(
         return Ok(record.proofs);
     }
     let id = cell.id();
+    let _flight = context.alone(&id, key).await?;
+    if let Some(record) = context
+        .store
+        .record::<ProofRecord>(kind::PROOF, &key)
+        .await?
+    {
+        return Ok(record.proofs);
+    }
     let runtime = context.environments.runtime(&cell.image).await?;
     let wanted: Vec<_> = ours
         .iter()
@@ -104,12 +112,10 @@ pub async fn prove(
         limits: context.limits.clone(),
     };
     let slot = context.slot(Claim::default()).await?;
-    let run = async {
-        Ok(context
-            .executor
-            .run(&action, context.log_of(&id), &context.cancel)
-            .await?)
-    };
+    let run = context.retrying(&id, Stage::Prove, || {
+        let (executor, cancel) = (&context.executor, &context.cancel);
+        executor.run(&action, context.log_of(&id), cancel)
+    });
     let (result, _) = context.staged(&id, Stage::Prove, run).await?;
     drop(slot);
     let log = context.store.put(result.log.clone()).await?;

@@ -8,18 +8,18 @@ use wheelfarm_types::{Digest, PythonVersion, Requirement, SdistFilename};
 
 use super::chain::Chain;
 use super::context::Context;
-use super::ingredients::{action, environment_variables, raw_inputs};
+use super::ingredients::{action, environment_variables, limits, raw_inputs};
 use super::outcome::{failed, wheel_of};
 use super::requires::{BuildRequires, Requires};
 use super::slots::Claim;
-use super::{Artifact, Job, environment, requires, sharing, sibling};
+use super::{Artifact, Job, environment, failures, requires, sharing, sibling};
 use crate::action::Exit;
 use crate::environment::EnvironmentRecord;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::history;
 use crate::recipes::Recipe;
-use crate::records::{BuildOutcome, FailureRecord, HistoryRecord, RawInputs, RawRecord, kind};
+use crate::records::{BuildOutcome, HistoryRecord, RawInputs, RawRecord, kind};
 
 /// Bytes of what a back end asks for.
 const MOST_ASKED: usize = 1 << 20;
@@ -198,15 +198,23 @@ pub(super) async fn build(
     prepared: Prepared,
 ) -> Result<bool, JobError> {
     let id = job.id();
+    let limits = limits(context, recipe);
+    if let Some(error) = failures::remembered(context, job, recipe, &prepared.key, &limits).await? {
+        return Err(error);
+    }
     let pinned = prepared.environment.clone();
     let claim = claim(context, job, sdist, recipe).await?;
     let (image, environment) = environment::image(context, &id, &job.cell, pinned, claim).await?;
     if environment != prepared.environment {
         return Ok(false);
     }
-    let _flight = context.flights.enter(prepared.key).await;
+    let _flight = context.alone(&id, prepared.key).await?;
     if recorded(context, &prepared).await?.is_some() {
         return Ok(false);
+    }
+    // Who was in flight before may have failed.
+    if let Some(error) = failures::remembered(context, job, recipe, &prepared.key, &limits).await? {
+        return Err(error);
     }
     if requires::dynamic(context, &prepared.dynamic_key).await? != prepared.dynamic {
         // Who was in flight before has learned that the back end asks for more.
@@ -224,12 +232,10 @@ pub(super) async fn build(
     let slot = context.slot(claim).await?;
     let share = slot.share();
     let action = action(context, job, sdist, recipe, &prepared, image, share).await?;
-    let run = async {
-        Ok(context
-            .executor
-            .run(&action, context.log_of(&id), &context.cancel)
-            .await?)
-    };
+    let run = context.retrying(&id, Stage::Build, || {
+        let (executor, cancel) = (&context.executor, &context.cancel);
+        executor.run(&action, context.log_of(&id), cancel)
+    });
     let (result, seconds) = context.staged(&id, Stage::Build, run).await?;
     drop(slot);
     if result.exit == Exit::Code(0)
@@ -279,15 +285,8 @@ pub(super) async fn build(
             Ok(true)
         }
         Err(reason) => {
-            let failure = FailureRecord {
-                inputs,
-                log,
-                reason: reason.clone(),
-            };
-            context
-                .store
-                .append(kind::FAILURE, &raw_key, context.freshness.now, &failure)
-                .await?;
+            let failure = failures::record(inputs, log, &reason, &limits);
+            failures::remember(context, &raw_key, &failure).await?;
             Err(failed(job, recipe, &reason, log, &result.log))
         }
     }

@@ -76,7 +76,7 @@ pub(super) async fn repaired_wheel(
     if let Some(record) = recorded(context, &key).await? {
         return Ok((record, false));
     }
-    let _flight = context.flights.enter(key).await;
+    let _flight = context.alone(&job.id(), key).await?;
     if let Some(record) = recorded(context, &key).await? {
         return Ok((record, false));
     }

@@ -25,6 +25,9 @@ pub(crate) struct BuildArgs {
     /// Longest time of one build: `90s`, `30m`, `2h`, or seconds [default: 30m]
     #[arg(long, env = "WHEELFARM_TIMEOUT", value_name = "TIME")]
     pub(crate) timeout: Option<Seconds>,
+    /// Try again what failed a short while ago with the same inputs
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
     /// Write what each wheel was made from beside it: `<wheel>.provenance.json`
     #[arg(long)]
     pub(crate) provenance: bool,

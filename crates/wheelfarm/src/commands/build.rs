@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::{EventStream, Progress};
-use crate::services::{self, Parts};
+use crate::services::{self, Choices, Parts};
 use crate::settings::{Places, cancellation, engine};
 
 pub(crate) async fn run(
@@ -98,8 +98,11 @@ async fn build(
         parts,
         selected,
         config,
-        args.timeout,
-        args.jobs.or(config.farm.jobs),
+        &Choices {
+            timeout: args.timeout,
+            jobs: args.jobs,
+            retry_failed: args.retry_failed,
+        },
     )
     .await?;
     let exclude = [args.out.as_path()];

@@ -46,6 +46,7 @@ pub(crate) struct Farm {
     pub(crate) from_source: Vec<String>,
     pub(crate) only_upstream: Vec<String>,
     pub(crate) timeout: Option<Seconds>,
+    pub(crate) failure_expiry: Option<Seconds>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) provenance: bool,
     pub(crate) sign_key: Option<PathBuf>,

@@ -63,6 +63,7 @@ impl Board {
                     job.last_line = harmless(line).chars().take(LINE).collect();
                 }
             }
+            Event::Retried { .. } => {}
             Event::Took { job, .. } => self.pause(job, at),
             Event::Ended { job, ok, .. } => {
                 self.pause(job, at);

@@ -158,6 +158,15 @@ impl State {
                     seconds,
                 });
             }
+            Event::Retried {
+                job,
+                stage,
+                reason,
+                after,
+            } => {
+                let (stage, after) = (stage.as_str(), time(after));
+                self.line(&format!("{job}: {stage} again in {after}: {reason}"));
+            }
             Event::Ended { job, ok, summary } => {
                 let took = self.took.get(&job).copied().unwrap_or(0.0);
                 if !ok {

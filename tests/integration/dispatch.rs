@@ -1,0 +1,106 @@
+//! Who does what, and how much at a time: several processes on one store, what one failure takes with it.
+
+use wheelfarm_tests::farm::Farm;
+use wheelfarm_tests::index::Index;
+use wheelfarm_tests::sdist::Sdist;
+
+use crate::support::{failed, files, needs_docker, only, store_is_whole, wheels};
+
+const EMPTY: &str = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    return write_wheel(directory, {NAME + \".py\": \"\"})\n";
+
+#[test]
+fn two_processes_on_one_store_make_nothing_twice() {
+    needs_docker!();
+    let sdist = Sdist::with_backend("wfonce", "1.0", &[], EMPTY);
+    let index = Index::start().unwrap().with(&sdist).unwrap();
+    let one = only(Farm::new().unwrap(), &index);
+    let two = only(Farm::with_store(one.store()).unwrap(), &index);
+    let arguments = ["wfonce", "--image", "debian-12"];
+    let running = [&one, &two].map(|farm| (farm, farm.start_build(arguments).unwrap()));
+    let [first, second] =
+        running.map(|(farm, running)| farm.finish(running).unwrap().success().unwrap());
+    // The environment, the build, the proof.
+    assert_eq!(first.containers + second.containers, 3);
+    let digests = [&first, &second].map(|report| report.wheels.first().unwrap().sha256.clone());
+    assert_eq!(digests[0], digests[1]);
+    assert_eq!(files(&one.store().join("leases")), [""; 0]);
+    store_is_whole(&one);
+}
+
+#[test]
+fn a_build_requirement_that_fails_takes_its_dependents_with_it_and_nobody_else() {
+    needs_docker!();
+    let broken = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    raise SystemExit('wfbase is broken')\n";
+    let needs = ["wfbase"];
+    let mut index = Index::start().unwrap();
+    for sdist in [
+        Sdist::with_backend("wfbase", "1.0", &[], broken),
+        Sdist::with_backend("wfleft", "1.0", &needs, EMPTY),
+        Sdist::with_backend("wfright", "1.0", &needs, EMPTY),
+        Sdist::with_backend("wffree", "1.0", &[], EMPTY),
+    ] {
+        index = index.with(&sdist).unwrap();
+    }
+    let farm = only(Farm::new().unwrap(), &index);
+    let run = farm
+        .build(["wfleft", "wfright", "wffree", "--image", "debian-12"])
+        .unwrap();
+    let failures = failed(&run, 3, &["wfbase 1.0", "wfbase is broken"], &[]);
+    let mut jobs: Vec<_> = failures
+        .iter()
+        .filter_map(|failure| failure.job.split(' ').next())
+        .collect();
+    jobs.sort_unstable();
+    assert_eq!(jobs, ["wfleft", "wfright"]);
+    let wheels = wheels(&farm.out());
+    assert_eq!(wheels.len(), 1, "{wheels:?}");
+    assert!(wheels.first().unwrap().starts_with("wffree-"), "{wheels:?}");
+    // The environment, the broken build once, the free one, its proof.
+    assert_eq!(run.report().unwrap().containers, 4);
+}
+
+#[test]
+fn a_job_is_told_its_share_of_the_cores_and_the_recipe_knows_better() {
+    needs_docker!();
+    let backend = r#"
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    names = ["MAKEFLAGS", "CMAKE_BUILD_PARALLEL_LEVEL", "MAX_JOBS", "CARGO_BUILD_JOBS", "NPY_NUM_BUILD_JOBS"]
+    text = "".join("%s=%s\n" % (name, os.environ.get(name)) for name in names)
+    return write_wheel(directory, {"wfshare.txt": text})
+"#;
+    let sdist = Sdist::with_backend("wfshare", "1.0", &[], backend);
+    let index = Index::start().unwrap().with(&sdist).unwrap();
+    let farm = only(Farm::new().unwrap(), &index)
+        .configure("[package.wfshare]\ncores = 1\nenv = { MAX_JOBS = \"7\" }\n")
+        .unwrap();
+    let report = farm
+        .build(["wfshare", "--image", "debian-12", "-j", "1", "--no-prove"])
+        .unwrap()
+        .success()
+        .unwrap();
+    let wheel = report.wheels.first().unwrap();
+    let text = wheelfarm_tests::wheel::read(&wheel.path, "wfshare.txt").unwrap();
+    assert_eq!(
+        String::from_utf8(text).unwrap(),
+        "MAKEFLAGS=-j1\nCMAKE_BUILD_PARALLEL_LEVEL=1\nMAX_JOBS=7\nCARGO_BUILD_JOBS=1\nNPY_NUM_BUILD_JOBS=1\n"
+    );
+}
+
+#[test]
+fn a_build_that_reached_a_limit_is_tried_again_with_another_one() {
+    needs_docker!();
+    let backend = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    time.sleep(10**6)\n";
+    let sdist = Sdist::with_backend("wfendless", "1.0", &[], backend);
+    let index = Index::start().unwrap().with(&sdist).unwrap();
+    let farm = only(Farm::new().unwrap(), &index);
+    let run = |timeout| {
+        let arguments = ["wfendless", "--image", "debian-12", "--timeout", timeout];
+        let run = farm.build(arguments).unwrap();
+        failed(&run, 3, &["wfendless 1.0", "time limit"], &[]);
+        let remembered = run.stderr.contains("failed before");
+        (remembered, run.report().unwrap().containers)
+    };
+    assert_eq!(run("3s"), (false, 2));
+    assert_eq!(run("3s"), (true, 0));
+    assert_eq!(run("4s"), (false, 1));
+}
