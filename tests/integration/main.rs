@@ -24,6 +24,7 @@ mod places;
 mod proofs;
 mod provenance;
 mod pythons;
+mod refresh;
 mod repair_options;
 mod reports;
 mod requests;

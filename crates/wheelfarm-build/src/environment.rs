@@ -76,6 +76,19 @@ impl EnvironmentRecipe {
     pub fn digest(&self) -> Digest {
         crate::key::canonical_digest(self)
     }
+
+    /// Names it for people: `debian-12 with libpq-dev`.
+    pub fn name(&self) -> String {
+        if self.packages.is_empty() {
+            return self.image.clone();
+        }
+        format!("{} with {}", self.image, self.packages.join(", "))
+    }
+
+    /// Names what stays the same when the image is made anew or pulled in a newer version: generations count along it.
+    pub fn line(&self) -> Digest {
+        crate::key::canonical_digest(&(&self.image, self.manager, &self.packages))
+    }
 }
 
 impl EnvironmentRecord {
@@ -128,6 +141,16 @@ pub trait Environments: Send + Sync {
         &'a self,
         record: &'a EnvironmentRecord,
     ) -> BoxFuture<'a, Result<Option<String>, ExecutorError>>;
+
+    /// What would be installed in the environment of `recipe` if it were made now: sorted.
+    fn outlook<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        facts: &'a ImageFacts,
+        recipe: &'a EnvironmentRecipe,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Vec<SystemPackage>, ExecutorError>>;
 
     /// Makes the environment of `recipe` from `image`.
     fn make<'a>(

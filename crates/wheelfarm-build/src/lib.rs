@@ -17,6 +17,7 @@ pub mod pythons;
 mod recipe_data_tests;
 pub mod recipes;
 pub mod records;
+pub mod refresh;
 
 pub use action::{Action, ActionResult, Executor, ExecutorError};
 pub use environment::Environments;

@@ -52,7 +52,13 @@ pub struct PythonRecord {
 }
 
 /// The Pythons that were compiled for an image: the newest entry of its series holds all.
-type Known = BTreeMap<PythonVersion, Digest>;
+type Known = BTreeMap<PythonVersion, Tree>;
+
+/// The files of a compiled Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Tree {
+    tree: Digest,
+}
 
 /// Adds to every image of `catalogue` the Pythons that were compiled for it with `store`.
 pub async fn add_compiled(catalogue: &mut Catalogue, store: &Store) -> Result<(), StoreError> {
@@ -61,7 +67,7 @@ pub async fn add_compiled(catalogue: &mut Catalogue, store: &Store) -> Result<()
             continue;
         }
         let known = store.latest::<Known>(kind::PYTHON, &series(image)).await?;
-        for (python, tree) in known.map(|(_, known)| known).unwrap_or_default() {
+        for (python, Tree { tree }) in known.map(|(_, known)| known).unwrap_or_default() {
             // One that was lost is no Python of the image until it is compiled again.
             if store.contains(&tree).await? {
                 image.add_compiled(python, tree);
@@ -82,7 +88,7 @@ async fn remember(
     loop {
         let latest = store.latest::<Known>(kind::PYTHON, &series).await?;
         let (number, mut known) = latest.unwrap_or_default();
-        if known.insert(python, tree) == Some(tree) {
+        if known.insert(python, Tree { tree }) == Some(Tree { tree }) {
             return Ok(());
         }
         // Another process may have added one in between.

@@ -39,6 +39,8 @@ pub(crate) mod kind {
     pub(crate) const GRAFT: &str = "graft";
     pub(crate) const PROOF: &str = "proof";
     pub(crate) const ENVIRONMENT: &str = "environment";
+    /// The generations of one [`crate::environment::EnvironmentRecipe::line`].
+    pub(crate) const LINE: &str = "environment-line";
     pub(crate) const FAILURE: &str = "failure";
     /// A compiled Python under the key of what it was made from, and the series of those that an image has.
     pub(crate) const PYTHON: &str = "python";

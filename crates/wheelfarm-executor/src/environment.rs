@@ -75,6 +75,28 @@ impl Docker {
         })
         .await
     }
+
+    /// Installs the recipe's packages as [`Self::make_environment`] does, to read what is installed then; leaves
+    /// nothing behind, and an environment that was made before as it is.
+    pub async fn environment_outlook(
+        &self,
+        image: &BuilderImage,
+        facts: &ImageFacts,
+        recipe: &EnvironmentRecipe,
+        progress: LogSink,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<SystemPackage>> {
+        install::check_names(recipe)?;
+        let (base, recipe) = (facts.id.clone(), recipe.clone());
+        let name = format!("outlook of {}", image.name);
+        self.supervise(cancel, |shared, cancel| async move {
+            let mut scope = Scope::new(shared, name);
+            let installed = install(&mut scope, &base, &recipe, progress, &cancel).await;
+            scope.close().await;
+            Ok(installed?.1.manifest)
+        })
+        .await
+    }
 }
 
 async fn make(
@@ -84,6 +106,23 @@ async fn make(
     progress: LogSink,
     cancel: &CancellationToken,
 ) -> Result<PreparedEnvironment> {
+    let (container, LibraryRoot { manifest, tar }) =
+        install(scope, base, recipe, progress, cancel).await?;
+    Ok(PreparedEnvironment {
+        image: commit(scope, &container, recipe, &manifest).await?,
+        manifest,
+        root: tar,
+    })
+}
+
+/// A container in which the packages are installed, and what is in it.
+async fn install(
+    scope: &mut Scope,
+    base: &str,
+    recipe: &EnvironmentRecipe,
+    progress: LogSink,
+    cancel: &CancellationToken,
+) -> Result<(String, LibraryRoot)> {
     let packages = package_cache::mount(&scope.shared, base, recipe).await?;
     let container = scope.container(body(base, recipe, packages)).await?;
     let files = install::files(&scope.shared.network)?;
@@ -118,14 +157,10 @@ async fn make(
     }
     let manager = recipe.manager;
     let root = tokio::task::spawn_blocking(move || repack(&archive, manager)).await;
-    let LibraryRoot { manifest, tar } = root
+    let root = root
         .map_err(|source| incomplete(&source.to_string()))?
         .map_err(|detail| incomplete(&detail))?;
-    Ok(PreparedEnvironment {
-        image: commit(scope, &container, recipe, &manifest).await?,
-        manifest,
-        root: tar,
-    })
+    Ok((container, root))
 }
 
 fn body(base: &str, recipe: &EnvironmentRecipe, packages: Option<Mount>) -> ContainerCreateBody {

@@ -24,11 +24,14 @@ install() {
       apt-get $options -o APT::Update::Error-Mode=any update || return
       : >$shared/wheelfarm.updated
     fi
+    # An upgrade that installs these: the image may be older, and libraries of its own go into wheels as well.
+    options="$options --with-new-pkgs"
     # Lists that are out of date name packages that are gone: the next attempt reads them again.
-    apt-get $options --download-only install "$@" || { rm -f $shared/wheelfarm.updated; return 1; }
+    apt-get $options --download-only upgrade "$@" || { rm -f $shared/wheelfarm.updated; return 1; }
     exec 9>&-
     # Syncing every file to disk guards against a crash of the machine, after which this is made again anyway.
-    apt-get $options --no-download -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io install "$@" || return
+    options="$options --no-download -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io"
+    apt-get $options -o Dpkg::Options::=--force-confold upgrade "$@" || return
     ;;
   dnf)
     tool=yum

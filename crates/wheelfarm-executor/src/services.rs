@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::Environments;
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, ImageFacts, ImageSource};
-use wheelfarm_build::environment::{EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment};
+use wheelfarm_build::environment::{
+    EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage,
+};
 
 use crate::docker::Docker;
 use crate::error::hinted;
@@ -56,6 +58,18 @@ impl Environments for Docker {
         record: &'a EnvironmentRecord,
     ) -> BoxFuture<'a, Result<Option<String>, ExecutorError>> {
         self.find_environment(record).boxed()
+    }
+
+    fn outlook<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        facts: &'a ImageFacts,
+        recipe: &'a EnvironmentRecipe,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Vec<SystemPackage>, ExecutorError>> {
+        self.environment_outlook(image, facts, recipe, log, cancel)
+            .boxed()
     }
 
     fn make<'a>(

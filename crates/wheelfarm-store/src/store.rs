@@ -171,6 +171,20 @@ impl Store {
         self.create(&path, to_json(value, &path)?).await
     }
 
+    /// The keys of all records of `kind`, in no order. They are not read.
+    pub async fn records(&self, kind: &str) -> Result<Vec<Digest>, StoreError> {
+        let prefix = Path::from(format!("records/{kind}"));
+        let names: Vec<_> = self
+            .objects
+            .list(Some(&prefix))
+            .map_ok(|meta| meta.location.filename().map(str::to_owned))
+            .try_collect()
+            .await
+            .map_err(|error| StoreError::from_object_store(&error, prefix.as_ref()))?;
+        let key = |name: Option<String>| name?.strip_suffix(".json")?.parse().ok();
+        Ok(names.into_iter().filter_map(key).collect())
+    }
+
     /// The newest entry of the series of `kind` under `key`, with its number.
     pub async fn latest<T: DeserializeOwned>(
         &self,
@@ -377,6 +391,8 @@ mod tests {
             );
             assert_eq!(store.record::<u8>("k", &key).await.unwrap(), Some(1));
             assert_eq!(store.record::<u8>("other", &key).await.unwrap(), None);
+            assert_eq!(store.records("k").await.unwrap(), [key]);
+            assert_eq!(store.records("other").await.unwrap(), []);
         }
     }
 

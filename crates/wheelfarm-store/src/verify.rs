@@ -32,7 +32,7 @@ pub struct Problem {
 
 impl Store {
     /// Reads every object: blobs must have their digest, records must be JSON, and every digest that a record
-    /// names as a stored blob (a member called `blob`, `wheel`, `log`, `root` or `lock`) must be there.
+    /// names as a stored blob (a member called `blob`, `wheel`, `log`, `root`, `lock` or `tree`) must be there.
     ///
     /// With `repair`, damaged objects are removed: they can be made again.
     pub async fn verify(&self, repair: bool) -> Result<VerifyReport, StoreError> {
@@ -117,7 +117,7 @@ impl Store {
 }
 
 /// The members of records that name a stored blob.
-const BLOB_MEMBERS: [&str; 5] = ["blob", "wheel", "log", "root", "lock"];
+const BLOB_MEMBERS: [&str; 6] = ["blob", "wheel", "log", "root", "lock", "tree"];
 
 fn blob_references(value: &serde_json::Value) -> Vec<Digest> {
     match value {

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod inspect;
+pub(crate) mod refresh;
 
 use std::path::PathBuf;
 
@@ -83,6 +84,10 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Check wheels against their RECORD, their provenance and its signature
     Verify(VerifyArgs),
+    /// Find wheels with system libraries that have been updated since, and build them anew
+    ///
+    /// Ends with 1 if there are such wheels and they were not built anew.
+    Refresh(refresh::RefreshArgs),
     /// Look after the store
     Store(StoreArgs),
     /// Show the configuration that holds here, or what it may say

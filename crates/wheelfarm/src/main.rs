@@ -66,6 +66,7 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
         Command::Images(args) => wait(commands::images::run(global, args, printer)),
         Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
         Command::Show(args) => commands::show::run(global, &args, printer),
+        Command::Refresh(args) => wait(commands::refresh::run(global, args, printer)),
         Command::Repair(args) => commands::repair::run(global, &args, printer),
         Command::Lddtree(args) => commands::lddtree::run(global, &args, printer),
         Command::Logs(args) => wait(commands::logs::run(global, args, printer)),

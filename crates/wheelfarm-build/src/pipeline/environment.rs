@@ -4,7 +4,8 @@ use wheelfarm_types::Digest;
 
 use super::context::Context;
 use super::slots::Claim;
-use crate::environment::{EnvironmentRecipe, EnvironmentRecord, manifest_digest};
+use crate::catalogue::BuilderImage;
+use crate::environment::{EnvironmentRecipe, EnvironmentRecord, SystemPackage, manifest_digest};
 use crate::error::JobError;
 use crate::event::Stage;
 use crate::matrix::Cell;
@@ -102,7 +103,7 @@ pub(super) async fn pinned(
     // Another job may have made it while this one waited.
     match latest(context, &recipe).await? {
         Some(record) => Ok(record),
-        None => Ok(make(context, job, cell, &recipe, claim).await?.1),
+        None => Ok(make(context, job, &cell.image, &recipe, claim).await?.1),
     }
 }
 
@@ -119,7 +120,7 @@ pub(super) async fn image(
     let record = latest(context, &record.recipe).await?.unwrap_or(record);
     match context.environments.find(&record).await? {
         Some(image) => Ok((image, record)),
-        None => make(context, job, cell, &record.recipe, claim).await,
+        None => make(context, job, &cell.image, &record.recipe, claim).await,
     }
 }
 
@@ -134,11 +135,47 @@ async fn latest(
     Ok(latest.map(|(_, record)| record))
 }
 
+/// What would be installed in the environment of `recipe` now. Nothing is kept.
+pub(crate) async fn installable(
+    context: &Context,
+    job: &str,
+    image: &BuilderImage,
+    recipe: &EnvironmentRecipe,
+) -> Result<Vec<SystemPackage>, JobError> {
+    let log = context.log_of(job);
+    let environments = &context.environments;
+    let cancel = &context.cancel;
+    let slot = context.environment_slot(Claim::default()).await?;
+    let work = async {
+        let facts = environments
+            .ensure_image(image, log.clone(), cancel)
+            .await?;
+        Ok(environments
+            .outlook(image, &facts, recipe, log, cancel)
+            .await?)
+    };
+    let (manifest, _) = context.staged(job, Stage::Environment, work).await?;
+    drop(slot);
+    Ok(manifest)
+}
+
+/// Resolves the environment of `recipe` again: makes it, and files it as a further generation if other packages are
+/// installed now.
+pub async fn renew(
+    context: &Context,
+    job: &str,
+    image: &BuilderImage,
+    recipe: &EnvironmentRecipe,
+) -> Result<EnvironmentRecord, JobError> {
+    let _flight = context.flights.enter(recipe.digest()).await;
+    Ok(make(context, job, image, recipe, Claim::default()).await?.1)
+}
+
 /// Makes the environment and files it, unless what was installed is what the newest record says.
 async fn make(
     context: &Context,
     job: &str,
-    cell: &Cell,
+    image: &BuilderImage,
     recipe: &EnvironmentRecipe,
     claim: Claim,
 ) -> Result<(String, EnvironmentRecord), JobError> {
@@ -147,7 +184,7 @@ async fn make(
     let work = async {
         let (environments, cancel) = (&context.environments, &context.cancel);
         let facts = context.retrying(job, Stage::Image, || {
-            environments.ensure_image(&cell.image, log.clone(), cancel)
+            environments.ensure_image(image, log.clone(), cancel)
         });
         let facts = facts.await?;
         let recipe = EnvironmentRecipe {
@@ -155,7 +192,7 @@ async fn make(
             ..recipe.clone()
         };
         let made = context.retrying(job, Stage::Environment, || {
-            environments.make(&cell.image, &facts, &recipe, log.clone(), cancel)
+            environments.make(image, &facts, &recipe, log.clone(), cancel)
         });
         let made = made.await?;
         Ok((made, recipe))
@@ -169,8 +206,13 @@ async fn make(
     {
         return Ok((made.image, record));
     }
+    // An image that was made anew begins a series, but not at 1: installers take the higher build tag.
+    let line = recipe.line();
+    let of_line = context.store.latest::<Digest>(kind::LINE, &line).await?;
+    let of_line = of_line.and_then(|(number, _)| u32::try_from(number).ok());
+    let generation = before.map_or(0, |record| record.generation);
     let record = EnvironmentRecord {
-        generation: before.map_or(1, |record| record.generation + 1),
+        generation: generation.max(of_line.unwrap_or(0)) + 1,
         recipe,
         manifest: made.manifest,
         root: context.store.put(made.root).await?,
@@ -179,6 +221,11 @@ async fn make(
     context
         .store
         .append(kind::ENVIRONMENT, &record.recipe.digest(), number, &record)
+        .await?;
+    let digest = record.recipe.digest();
+    context
+        .store
+        .append(kind::LINE, &line, number, &digest)
         .await?;
     Ok((made.image, record))
 }

@@ -24,7 +24,8 @@ mod slots;
 mod upstream;
 
 pub use context::{Context, Flights, Freshness, Lanes};
-pub use environment::prepare_image;
+pub(crate) use environment::installable;
+pub use environment::{prepare_image, renew};
 pub use explain::{Explanation, explain};
 pub use outlook::{Next, Outlook, look};
 pub use prove::{ProveRequest, prove};

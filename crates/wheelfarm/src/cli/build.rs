@@ -43,7 +43,7 @@ pub(crate) struct BuildArgs {
 }
 
 /// What is wanted, for what, and from where.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct SelectionArgs {
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
@@ -102,7 +102,7 @@ pub(crate) struct SelectionArgs {
 }
 
 /// What is wanted.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct InputArgs {
     /// What to build: `psycopg2`, `lxml>=6`, `./project`, `./x-1.0.tar.gz`, `x @ git+https://host/repo@COMMIT`
     #[arg(value_name = "REQUIREMENT")]

@@ -10,6 +10,7 @@ pub(crate) mod logs;
 mod opened;
 pub(crate) mod patch;
 mod provenance;
+pub(crate) mod refresh;
 pub(crate) mod repair;
 mod repair_settings;
 mod selection;
