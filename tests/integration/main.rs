@@ -27,6 +27,7 @@ mod pythons;
 mod refresh;
 mod repair_options;
 mod reports;
+mod reproducible;
 mod requests;
 mod requirement_files;
 mod sources;

@@ -76,6 +76,7 @@ pub enum Stage {
     Environment,
     Fetch,
     Build,
+    Rebuild,
     Repair,
     Prove,
 }
@@ -90,6 +91,7 @@ impl Stage {
             Self::Environment => "environment",
             Self::Fetch => "fetch",
             Self::Build => "build",
+            Self::Rebuild => "rebuild",
             Self::Repair => "repair",
             Self::Prove => "prove",
         }

@@ -18,6 +18,7 @@ mod recipe_data_tests;
 pub mod recipes;
 pub mod records;
 pub mod refresh;
+pub mod reproducible;
 
 pub use action::{Action, ActionResult, Executor, ExecutorError};
 pub use environment::Environments;

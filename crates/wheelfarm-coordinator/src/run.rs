@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use wheelfarm_build::matrix::Cell;
-use wheelfarm_build::pipeline::{self, Artifact, Choice, Context, Job, ProveRequest};
+use wheelfarm_build::pipeline::{self, Artifact, Choice, Context, Job, Origin, ProveRequest};
 use wheelfarm_build::records::Proof;
 use wheelfarm_build::{Event, JobError, JobErrorKind};
 use wheelfarm_resolve::Wanted;
@@ -30,6 +30,8 @@ pub struct BuildRequest {
     pub only_upstream: BTreeSet<ProjectName>,
     /// Import every wheel that was built on a bare runtime.
     pub prove: bool,
+    /// Build what is built twice, and deliver what came out the same.
+    pub check_reproducible: bool,
 }
 
 /// What is built although the index has a wheel: of what is wanted, not of what builds it. Whoever distrusts wheels
@@ -168,7 +170,7 @@ async fn run_cell(
     };
     let running = jobs.iter().zip(gates);
     let mut running: FuturesUnordered<_> = running
-        .map(|(job, gates)| run_job(context, job, gates))
+        .map(|(job, gates)| run_job(context, request, job, gates))
         .collect();
     let mut artifacts = Vec::new();
     while let Some((job, result)) = running.next().await {
@@ -221,6 +223,7 @@ async fn run_cell(
 
 async fn run_job(
     context: &Context,
+    request: &BuildRequest,
     job: &Job,
     gates: Gates,
 ) -> (String, Result<Artifact, JobError>) {
@@ -233,7 +236,17 @@ async fn run_job(
                 "cancelled before it began",
             ));
         }
-        unless_cancelled(context, pipeline::run(context, job)).await
+        let work = async {
+            let artifact = pipeline::run(context, job).await?;
+            // What serves several Pythons is built again for the one that it was built for.
+            let is_of_job = matches!(artifact.origin, Origin::Built | Origin::Cached);
+            if request.check_reproducible && is_of_job {
+                // Boxed, since few runs ask for it and every job would have room for it.
+                Box::pin(pipeline::reproduce(context, job)).await?;
+            }
+            Ok(artifact)
+        };
+        unless_cancelled(context, work).await
     };
     let result = result.await;
     // Who waits for this one goes on, whatever came of it.

@@ -91,6 +91,34 @@ impl<'a> Elf<'a> {
         &self.segments
     }
 
+    /// Names and contents of the sections that have bytes in the file, in the table's order. A name or content that
+    /// cannot be read is empty, and the list ends where sections claim more than the file can hold: it is for people.
+    pub fn section_contents(&self) -> Vec<(&'a str, &'a [u8])> {
+        let contents = |section: &Section| {
+            let slice = self.reader.slice(section.offset, section.size, "section");
+            slice.unwrap_or_default()
+        };
+        let names = usize::try_from(self.header.section_names_index)
+            .ok()
+            .and_then(|index| self.sections.get(index))
+            .map(contents);
+        let names = Strings(names.unwrap_or_default());
+        let in_file = self.sections.iter().filter(|section| section.is_in_file());
+        // Sections of honest objects do not overlap; others must not make this quadratic.
+        let mut budget = 4 * self.reader.length();
+        in_file
+            .take_while(|section| {
+                let left = budget.checked_sub(section.size);
+                budget = left.unwrap_or(0);
+                left.is_some()
+            })
+            .map(|section| {
+                let name = names.get(u64::from(section.name), "section name");
+                (name.unwrap_or_default(), contents(section))
+            })
+            .collect()
+    }
+
     /// The entries of the dynamic section before `DT_NULL`, in file order.
     pub fn dynamic_entries(&self) -> &[DynamicEntry] {
         self.dynamic

@@ -18,6 +18,10 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Whether any execute permission is set.
     pub executable: bool,
+    /// File type and permissions, as `st_mode` has them; 0 if the archive does not state any.
+    pub mode: u32,
+    /// `2024-01-31 10:20:30`, in an unknown time zone; empty if the archive states no time.
+    pub modified: String,
 }
 
 /// What an entry is.
@@ -96,6 +100,11 @@ pub(crate) fn entries(
                 size: place.size,
                 kind,
                 executable,
+                mode: entry.unix_mode().unwrap_or(0),
+                modified: entry
+                    .last_modified()
+                    .map(|time| time.to_string())
+                    .unwrap_or_default(),
             };
             Ok((entry, place))
         })

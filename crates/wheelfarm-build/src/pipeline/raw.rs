@@ -85,9 +85,34 @@ pub(super) async fn look(
     sdist: &LockedFile<SdistFilename>,
     recipe: &Recipe,
 ) -> Result<RawLook, JobError> {
+    let (basis, look) = prepare(context, chain, job, sdist, recipe).await?;
+    let found = |raw| Ok(RawLook::Found(Box::new(raw)));
+    // Nothing that is still to be built can be part of a key that is on record.
+    if let RawLook::Missing(prepared) = &look
+        && let Some(raw) = recorded(context, prepared).await?
+    {
+        return found(raw);
+    }
+    if let Some(basis) = &basis
+        && let Some(raw) = sibling::find(context, job, basis).await?
+    {
+        return found(raw);
+    }
+    Ok(look)
+}
+
+/// Like [`look`], but does not look whether there is a wheel already. There is a basis as soon as there is an
+/// environment.
+pub(super) async fn prepare<'a>(
+    context: &Context,
+    chain: &Chain<'_>,
+    job: &Job,
+    sdist: &'a LockedFile<SdistFilename>,
+    recipe: &'a Recipe,
+) -> Result<(Option<Basis<'a>>, RawLook), JobError> {
     let system = requires::build_system_of(context, job, sdist).await?;
     let Some(environment) = environment::known(context, &job.cell, recipe).await? else {
-        return Ok(RawLook::Environment);
+        return Ok((None, RawLook::Environment));
     };
     let basis = Basis {
         sdist,
@@ -101,35 +126,21 @@ pub(super) async fn look(
     wanted.extend(recipe.build_requires.iter().cloned());
     let dynamic = requires::dynamic(context, &dynamic_key).await?;
     wanted.extend(dynamic.iter().cloned());
-    let found = |raw| Ok(RawLook::Found(Box::new(raw)));
     let requires = match requires::look(context, chain, job, wanted).await? {
         Requires::Known(requires) => requires,
-        // Nothing that is still to be built can be part of a key that is on record.
-        Requires::Missing(jobs) => {
-            return match sibling::find(context, job, &basis).await? {
-                Some(raw) => found(raw),
-                None => Ok(RawLook::Requires(jobs)),
-            };
-        }
+        Requires::Missing(jobs) => return Ok((Some(basis), RawLook::Requires(jobs))),
     };
     let inputs = raw_inputs(context, job, &basis, &requires);
-    let key = crate::key::canonical_digest(&inputs);
     let prepared = Prepared {
         system,
         requires,
         dynamic_key,
         dynamic,
+        key: crate::key::canonical_digest(&inputs),
         inputs,
-        key,
         environment: basis.environment.clone(),
     };
-    if let Some(raw) = recorded(context, &prepared).await? {
-        return found(raw);
-    }
-    match sibling::find(context, job, &basis).await? {
-        Some(raw) => found(raw),
-        None => Ok(RawLook::Missing(Box::new(prepared))),
-    }
+    Ok((Some(basis), RawLook::Missing(Box::new(prepared))))
 }
 
 /// The raw wheel that was made of what is prepared, if it was.
@@ -293,7 +304,7 @@ pub(super) async fn build(
 }
 
 /// What the build takes of the machine, and how long: as long as the last one, else by the size of its source.
-async fn claim(
+pub(super) async fn claim(
     context: &Context,
     job: &Job,
     sdist: &LockedFile<SdistFilename>,

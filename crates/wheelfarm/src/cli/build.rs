@@ -28,6 +28,16 @@ pub(crate) struct BuildArgs {
     /// Try again what failed a short while ago with the same inputs
     #[arg(long)]
     pub(crate) retry_failed: bool,
+    /// Build everything twice, also what was built before; what differs is not delivered
+    #[arg(long)]
+    pub(crate) check_reproducible: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+/// What is told of a build, beside its wheels.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
     /// Write what each wheel was made from beside it: `<wheel>.provenance.json`
     #[arg(long)]
     pub(crate) provenance: bool,

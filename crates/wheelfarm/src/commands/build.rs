@@ -29,13 +29,22 @@ pub(crate) async fn run(
     // What cannot be meant is said before anything is opened or started.
     let inputs = selection::inputs(&args.selection, &config)?;
     check_writable(&args.out)?;
-    let key = args.sign_key.as_ref().or(config.farm.sign_key.as_ref());
+    let key = args
+        .report
+        .sign_key
+        .as_ref()
+        .or(config.farm.sign_key.as_ref());
     let key = key.map(|path| SigningKey::read(path)).transpose()?;
-    let provenance_wanted = args.provenance || config.farm.provenance || key.is_some();
+    let provenance_wanted = args.report.provenance || config.farm.provenance || key.is_some();
     let places = Places::open(global, &config).await?;
     let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
-    let events = args.events.as_deref().map(EventStream::open).transpose()?;
+    let events = args
+        .report
+        .events
+        .as_deref()
+        .map(EventStream::open)
+        .transpose()?;
     let progress = Progress::with_events(printer, events);
     let docker = Arc::new(engine(&places, network).await?);
     let parts = Parts {
@@ -69,8 +78,8 @@ pub(crate) async fn run(
     let delivery = Delivery {
         store: &places.store,
         format: global.format,
-        stdout_taken: args.events.as_deref() == Some(Path::new("-")),
-        junit: args.junit.as_deref(),
+        stdout_taken: args.report.events.as_deref() == Some(Path::new("-")),
+        junit: args.report.junit.as_deref(),
         printer,
     };
     delivery.send(&report).await?;
@@ -113,6 +122,7 @@ async fn build(
         from_source: selection::from_source(selected, &config.farm.from_source)?,
         only_upstream: selection::only_upstream(selected, &config.farm.only_upstream)?,
         prove: !args.no_prove,
+        check_reproducible: args.check_reproducible,
     };
     let report = wheelfarm_coordinator::run(&context, &request).await;
     Ok((report, context.fetcher.downloaded()))

@@ -104,6 +104,7 @@ async fn build(context: &Context, old: &BuiltWheel) -> Rebuilt {
         from_source: FromSource::Only([old.project.clone()].into()),
         only_upstream: BTreeSet::new(),
         prove: true,
+        check_reproducible: false,
     };
     let report = wheelfarm_coordinator::run(context, &request).await;
     let is_ours = |wheel: &NewWheel| wheel.artifact.project == old.project;

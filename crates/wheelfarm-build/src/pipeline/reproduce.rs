@@ -1,0 +1,83 @@
+//! Building again what was built, to see whether the same comes of it.
+
+use wheelfarm_wheel::Wheel;
+
+use super::chain::Chain;
+use super::context::Context;
+use super::ingredients::action;
+use super::outcome::wheel_of;
+use super::raw::RawLook;
+use super::{Job, environment, raw};
+use crate::error::{JobError, JobErrorKind};
+use crate::event::Stage;
+use crate::records::{RawRecord, kind};
+use crate::reproducible::difference;
+
+/// Builds `job`, whose raw wheel is on record, once more in the same environment and compares the raw wheels.
+///
+/// An error of the kind [`JobErrorKind::Audit`] says what differs first. Time and container are other ones, and how
+/// many processes the build may run is what there is room for now.
+pub async fn reproduce(context: &Context, job: &Job) -> Result<(), JobError> {
+    let id = job.id();
+    let sdist = job.sdist()?;
+    let recipe = context.recipes.get(&job.package.name, &job.cell);
+    let chain = Chain::new(job, None);
+    let gone = || {
+        let message =
+            format!("{id}: what it was built from can no longer be had: it cannot be built again");
+        JobError::new(JobErrorKind::Machine, message)
+    };
+    let (_, look) = raw::prepare(context, &chain, job, sdist, &recipe).await?;
+    let RawLook::Missing(prepared) = look else {
+        return Err(gone());
+    };
+    let record: Option<RawRecord> = context.store.record(kind::RAW, &prepared.key).await?;
+    let Some(record) = record else {
+        return Err(gone());
+    };
+    let pinned = prepared.environment.clone();
+    let claim = raw::claim(context, job, sdist, &recipe).await?;
+    let (image, environment) = environment::image(context, &id, &job.cell, pinned, claim).await?;
+    if environment != prepared.environment {
+        return Err(gone());
+    }
+    let fetch = async {
+        let _lane = context.fetching().await?;
+        context.fetcher.fetch(sdist).await?;
+        for wheel in &prepared.requires.wheels {
+            context.fetcher.fetch(wheel).await?;
+        }
+        Ok(())
+    };
+    context.staged(&id, Stage::Fetch, fetch).await?;
+    let slot = context.slot(claim).await?;
+    let share = slot.share();
+    let action = action(context, job, sdist, &recipe, &prepared, image, share).await?;
+    let run = context.retrying(&id, Stage::Rebuild, || {
+        let (executor, cancel) = (&context.executor, &context.cancel);
+        executor.run(&action, context.log_of(&id), cancel)
+    });
+    let (result, _) = context.staged(&id, Stage::Rebuild, run).await?;
+    drop(slot);
+    let log = context.store.put(result.log.clone()).await?;
+    let differs = |what: String| {
+        let mut error = JobError::new(
+            JobErrorKind::Audit,
+            format!("{id}: it is not reproducible: {what}"),
+        );
+        error.log = Some(log);
+        error
+    };
+    let (filename, second) = wheel_of(job, &action.limits, &result)
+        .map_err(|reason| differs(format!("when it was built again, {reason}")))?;
+    let first = context.store.get(&record.wheel).await?;
+    if filename == record.filename && first == second {
+        return Ok(());
+    }
+    let open = |bytes, name| Wheel::from_bytes(bytes, name);
+    let found = open(first, record.filename)
+        .and_then(|first| difference(&first, &open(second, filename)?))
+        .map_err(|error| JobError::new(JobErrorKind::Package, format!("{id}: {error}")))?;
+    let hint = "look for times (SOURCE_DATE_EPOCH is set), random names and the order of directories in what builds it; `env` and `patches` of the package in wheelfarm.toml can change them";
+    Err(differs(format!("two builds differ in {found}")).with_hint(Some(hint.to_owned())))
+}
