@@ -21,6 +21,7 @@ mod other_packages;
 mod patch;
 mod patch_support;
 mod places;
+mod plans;
 mod proofs;
 mod provenance;
 mod pythons;

@@ -168,7 +168,7 @@ impl Run {
 }
 
 /// The wheel of the pinned resolver, downloaded once through pip's own settings.
-fn uv_wheel() -> Result<&'static Path> {
+pub fn uv_wheel() -> Result<&'static Path> {
     static WHEEL: LazyLock<Result<PathBuf, String>> =
         LazyLock::new(|| obtain_uv().map_err(|error| format!("{error:#}")));
     match &*WHEEL {

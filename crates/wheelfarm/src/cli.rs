@@ -55,12 +55,16 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Format {
     Text,
     Json,
+    /// For `fromJSON` in a GitHub workflow (`plan` only)
+    GithubMatrix,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build wheels of packages and what they require
     Build(Box<build::BuildArgs>),
+    /// Show what `build` would do, and why; starts nothing
+    Plan(Box<build::PlanArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
     /// Edit ELF files with the options of patchelf, whose place it takes in scripts

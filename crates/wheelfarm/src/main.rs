@@ -61,8 +61,15 @@ fn start(cli: Cli, printer: Printer) -> ExitCode {
 
 fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
     let global = &cli.global;
+    let is_plan = matches!(cli.command, Command::Plan(_));
+    if global.format == cli::Format::GithubMatrix && !is_plan {
+        return Err(Failure::usage(
+            "only `wheelfarm plan` has the form `github-matrix`",
+        ));
+    }
     match cli.command {
         Command::Build(args) => wait(commands::build::run(global, args, printer)),
+        Command::Plan(args) => wait(commands::plan::run(global, args, printer)),
         Command::Images(args) => wait(commands::images::run(global, args, printer)),
         Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
         Command::Show(args) => commands::show::run(global, &args, printer),

@@ -1,5 +1,6 @@
 //! The environment of a job: pinned in the store, made on this machine when something must run in it.
 
+use wheelfarm_store::{Store, StoreError};
 use wheelfarm_types::Digest;
 
 use super::context::Context;
@@ -14,8 +15,14 @@ use crate::records::kind;
 
 /// The content of a builder image as it was last seen with this store, by name and architecture: so that a fresh
 /// machine computes the same keys before it has the image.
-fn image_key(cell: &Cell) -> Digest {
-    crate::key::canonical_digest(&(&cell.image.name, cell.image.target.arch))
+fn image_key(image: &BuilderImage) -> Digest {
+    crate::key::canonical_digest(&(&image.name, image.target.arch))
+}
+
+/// Whether builds with this store have seen `image`: then keys of what was built in it can be computed without it.
+pub async fn seen_image(store: &Store, image: &BuilderImage) -> Result<bool, StoreError> {
+    let seen = store.latest::<Digest>("image", &image_key(image)).await?;
+    Ok(seen.is_some())
 }
 
 /// Makes sure that what the cell's builder image holds is known, so that keys can be computed: pulls it if this
@@ -27,7 +34,7 @@ pub async fn prepare_image(context: &Context, cell: &Cell) -> Result<(), JobErro
 
 /// The content of the cell's builder image: that of the image here, else what the store remembers. Gets no image.
 async fn known_content(context: &Context, cell: &Cell) -> Result<Option<Digest>, JobError> {
-    let key = image_key(cell);
+    let key = image_key(&cell.image);
     let remembered = context.store.latest::<Digest>("image", &key).await?;
     let Some(facts) = context.environments.image(&cell.image).await? else {
         return Ok(remembered.map(|(_, content)| content));
@@ -62,7 +69,7 @@ async fn image_content(context: &Context, job: &str, cell: &Cell) -> Result<Dige
             .ensure_image(image, log.clone(), cancel)
     });
     let content = context.staged(job, Stage::Image, ensure).await?.0.content;
-    remember_content(context, &image_key(cell), None, content).await?;
+    remember_content(context, &image_key(&cell.image), None, content).await?;
     Ok(content)
 }
 

@@ -26,7 +26,7 @@ mod upstream;
 
 pub use context::{Context, Flights, Freshness, Lanes};
 pub(crate) use environment::installable;
-pub use environment::{prepare_image, renew};
+pub use environment::{prepare_image, renew, seen_image};
 pub use explain::{Explanation, explain};
 pub use outlook::{Next, Outlook, look};
 pub use prove::{ProveRequest, prove};

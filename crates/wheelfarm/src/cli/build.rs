@@ -52,6 +52,21 @@ pub(crate) struct ReportArgs {
     pub(crate) events: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    /// Directory that the build will write to: it is no part of a source that it lies in
+    #[arg(short, long, value_name = "DIR", default_value = "wheelhouse")]
+    pub(crate) out: PathBuf,
+    /// Print what differs from the last build of each package that is to be built
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// With `--format github-matrix`: an entry for every package that is to be built, not for every cell
+    #[arg(long)]
+    pub(crate) per_package: bool,
+}
+
 /// What is wanted, for what, and from where.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SelectionArgs {

@@ -99,8 +99,7 @@ async fn build(
         config,
         &parts.places.store,
         parts.docker.as_ref(),
-        parts.cancel,
-        parts.progress,
+        selection::Pull::Default(parts.cancel, parts.progress),
     )
     .await?;
     let context = services::context(

@@ -46,7 +46,9 @@ pub(crate) fn run(
             let shown = toml::Value::try_from(&shown).map_err(unprintable)?;
             let text = match global.format {
                 Format::Json => serde_json::to_string_pretty(&shown).map_err(unprintable)?,
-                Format::Text => toml::to_string_pretty(&shown).map_err(unprintable)?,
+                Format::Text | Format::GithubMatrix => {
+                    toml::to_string_pretty(&shown).map_err(unprintable)?
+                }
             };
             printer.result(text.trim_end());
         }

@@ -9,6 +9,7 @@ pub(crate) mod lddtree;
 pub(crate) mod logs;
 mod opened;
 pub(crate) mod patch;
+pub(crate) mod plan;
 mod provenance;
 pub(crate) mod refresh;
 pub(crate) mod repair;

@@ -49,7 +49,7 @@ pub(crate) async fn run(
     let report = report?;
     match global.format {
         Format::Json => printer.result(report.to_json()),
-        Format::Text => report.print(printer),
+        Format::Text | Format::GithubMatrix => report.print(printer),
     }
     Ok(report.exit(cancel.is_cancelled()))
 }

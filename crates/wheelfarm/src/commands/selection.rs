@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::matrix::{self, Cell, Selection};
-use wheelfarm_build::pipeline::Context;
+use wheelfarm_build::pipeline::{Context, seen_image};
 use wheelfarm_build::{Environments, JobError, log_of};
 use wheelfarm_coordinator::FromSource;
 use wheelfarm_resolve::inputs::{Choice, Inputs, Reader};
@@ -139,20 +140,28 @@ fn projects(option: &str, names: &[String]) -> Result<BTreeSet<ProjectName>, Fai
     names.iter().map(parse).collect()
 }
 
-/// The matrix: with images that are here, or else the catalogue's default, pulled now.
+/// Whether a builder image may be pulled when there is none.
+pub(crate) enum Pull<'a> {
+    /// It may: with what that needs.
+    Default(&'a CancellationToken, &'a Progress),
+    /// It may not: what would be pulled is planned with.
+    Never,
+}
+
+/// The matrix: with images that are here, or that builds with this store have seen, or else the catalogue's default.
 pub(crate) async fn cells(
     args: &SelectionArgs,
     config: &Config,
     store: &Store,
     docker: &dyn Environments,
-    cancel: &CancellationToken,
-    progress: &Progress,
+    pull: Pull<'_>,
 ) -> Result<Vec<Cell>, Failure> {
     let mut catalogue = Catalogue::builtin(host_arch()?);
     wheelfarm_build::pythons::add_compiled(&mut catalogue, store).await?;
+    let here = join_all(catalogue.images().iter().map(|image| docker.image(image))).await;
     let mut available = Vec::new();
-    for image in catalogue.images() {
-        if docker.image(image).await?.is_some() {
+    for (image, here) in catalogue.images().iter().zip(here) {
+        if here?.is_some() {
             available.push(image.clone());
         }
     }
@@ -176,13 +185,51 @@ pub(crate) async fn cells(
             args.target.clone()
         },
     };
-    if available.is_empty() && selection.images.is_empty() {
-        available.push(pull_default(&catalogue, docker, cancel, progress).await?);
+    let error = match matrix::select(&catalogue, &available, &selection) {
+        Ok(cells) if !cells.is_empty() => return Ok(cells),
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    // A machine that has no such image, but a store that has what was built in it, needs none.
+    let seen = join_all(
+        catalogue
+            .images()
+            .iter()
+            .map(|image| seen_image(store, image)),
+    );
+    let mut known = Vec::new();
+    for (image, seen) in catalogue.images().iter().zip(seen.await) {
+        if seen? || available.contains(image) {
+            known.push(image.clone());
+        }
     }
-    matrix::select(&catalogue, &available, &selection).map_err(|error| {
+    if known.is_empty() && selection.images.is_empty() {
+        known.push(default_image(&catalogue, docker, pull).await?);
+    }
+    matrix::select(&catalogue, &known, &selection).map_err(|with_seen| {
+        let error = error.unwrap_or(with_seen);
         let hint = error.hint();
         Failure::usage(error.to_string()).with_hint(hint)
     })
+}
+
+/// The catalogue's default, pulled if that may be.
+async fn default_image(
+    catalogue: &Catalogue,
+    docker: &dyn Environments,
+    pull: Pull<'_>,
+) -> Result<BuilderImage, Failure> {
+    match pull {
+        Pull::Default(cancel, progress) => pull_default(catalogue, docker, cancel, progress).await,
+        Pull::Never => {
+            let image = catalogue.images().iter().find(|image| image.default);
+            image.cloned().ok_or_else(no_image)
+        }
+    }
+}
+
+fn no_image() -> Failure {
+    Failure::machine("there is no builder image here, and none is published for this architecture")
 }
 
 async fn pull_default(
@@ -192,9 +239,7 @@ async fn pull_default(
     progress: &Progress,
 ) -> Result<BuilderImage, Failure> {
     let Some(image) = catalogue.images().iter().find(|image| image.default) else {
-        return Err(Failure::machine(
-            "there is no builder image here, and none is published for this architecture",
-        ));
+        return Err(no_image());
     };
     let log = log_of(&progress.observer(), &format!("image {}", image.name));
     match docker.ensure_image(image, log, cancel).await {

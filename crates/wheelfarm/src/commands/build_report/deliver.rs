@@ -34,7 +34,7 @@ impl Delivery<'_> {
         match self.format {
             _ if self.stdout_taken => {}
             Format::Json => printer.result(report.to_json()),
-            Format::Text => text::print(report, printer),
+            Format::Text | Format::GithubMatrix => text::print(report, printer),
         }
         let logs = if on_github || self.junit.is_some() {
             self.logs(report).await
