@@ -52,6 +52,7 @@ pub(crate) async fn run(
             from_source: selection::from_source(selected, &config.farm.from_source)?,
             only_upstream: selection::only_upstream(selected, &config.farm.only_upstream)?,
             prove: false,
+            check_reproducible: false,
         };
         let plan = wheelfarm_coordinator::plan(&context, &request);
         // A plan is for looking: what is asked for meanwhile is not worth waiting for.
