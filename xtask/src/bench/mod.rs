@@ -29,7 +29,7 @@ const BENCHES: [Bench; 5] = [
     },
     Bench {
         name: "packages",
-        help: "build the same packages in two cells, for the table of docs/packages.md",
+        help: "build the same packages in two cells, or read reports of it, for the table of docs/packages.md",
         run: farm::packages,
     },
     Bench {

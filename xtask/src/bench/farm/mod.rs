@@ -6,9 +6,10 @@ mod records;
 mod table;
 mod theirs;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wheelfarm_tests::anyhow::{Context, Result, bail};
+use wheelfarm_tests::report::Report;
 
 use ours::Ours;
 use records::Records;
@@ -54,14 +55,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// `bench packages`: builds the whole list in both cells and prints what came of it, for `docs/packages.md`.
+/// `bench packages [REPORT...]`: builds the whole list in both cells and prints what came of it, for
+/// `docs/packages.md`. Reports of runs (`build --format json`) can be given instead; a later one counts.
 pub(crate) fn packages(arguments: &[String]) -> Result<()> {
-    if let Some(argument) = arguments.first() {
-        bail!("`bench packages` takes no `{argument}`");
-    }
-    let ours = Ours::prepare(&directory()?, &settings(&[])?)?;
-    let report = ours.both()?;
-    table::packages(&report, &Records::read(&ours.store)?);
+    let reports = if arguments.is_empty() {
+        vec![Ours::prepare(&directory()?, &settings(&[])?)?.both()?]
+    } else {
+        let read = |path: &String| Report::parse(&fs_err::read_to_string(path)?, Path::new(""));
+        arguments.iter().map(read).collect::<Result<_>>()?
+    };
+    table::packages(&reports);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What the farm's store says of a run: which system packages and variables its builds had, and how long they took.
+//! What the farm's store says of a run: which system packages and variables its builds had.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,8 +13,6 @@ pub(super) struct Records {
     pub(super) system: BTreeSet<String>,
     /// Environment variables that some builds had and others did not.
     pub(super) variables: BTreeMap<String, String>,
-    /// Project, version and Python -> seconds of its build.
-    pub(super) seconds: BTreeMap<(String, String, String), f64>,
 }
 
 impl Records {
@@ -29,12 +27,7 @@ impl Records {
         let mut builds = Vec::new();
         for file in files(&store.join("records/raw-wheel"))? {
             let record: Value = serde_json::from_slice(&fs_err::read(file)?)?;
-            let inputs = &record["inputs"];
-            let text = |name: &str| inputs[name].as_str().unwrap_or_default().to_owned();
-            let key = (text("project"), text("version"), text("python"));
-            let seconds = record["seconds"].as_f64().unwrap_or_default();
-            records.seconds.insert(key, seconds);
-            builds.push(variables(inputs));
+            builds.push(variables(&record["inputs"]));
         }
         let (all, every) = (builds.iter().flatten(), builds.len());
         for variable in all {

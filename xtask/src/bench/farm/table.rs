@@ -6,7 +6,6 @@ use wheelfarm_tests::report::{Report, ReportedWheel};
 use wheelfarm_tests::wheel::platforms;
 
 use super::Measured;
-use super::records::Records;
 use super::theirs::Pip;
 
 /// Where the time of a cold run went: seconds of all jobs, by stage.
@@ -66,42 +65,43 @@ pub(super) fn print(cold: &Report, changed: &Report, unchanged: &Report, pip: Op
 }
 
 /// The table of `docs/packages.md`: a line for each wheel that was built; below it what each vendors.
-pub(super) fn packages(report: &Report, records: &Records) {
-    let built = |wheel: &&ReportedWheel| wheel.origin != "index";
+pub(super) fn packages(reports: &[Report]) {
+    let mut wheels: BTreeMap<(&str, &str), &ReportedWheel> = BTreeMap::new();
+    let mut seconds: BTreeMap<&str, f64> = BTreeMap::new();
+    for report in reports {
+        let built = report.wheels.iter().filter(|wheel| wheel.proof.is_some());
+        wheels.extend(built.map(|wheel| ((&*wheel.project, &*wheel.python), wheel)));
+        let builds = report.steps.iter().filter(|step| step.stage == "build");
+        for step in builds {
+            let time = seconds.entry(&step.job).or_default();
+            *time = time.max(step.seconds);
+        }
+    }
     println!(
         "| package | Python | tag earned | libraries vendored | size, MB | build, s | proved |"
     );
     println!("|---|---|---|---:|---:|---:|---|");
-    let mut wheels: Vec<_> = report.wheels.iter().filter(built).collect();
-    wheels.sort_by_key(|wheel| (&wheel.project, &wheel.python));
-    for wheel in &wheels {
-        let key = (
-            wheel.project.clone(),
-            wheel.version.clone(),
-            wheel.python.clone(),
-        );
-        let seconds = records.seconds.get(&key).copied().unwrap_or_default();
+    for wheel in wheels.values() {
+        let cell = format!("{}-{}", wheel.python_tag(), wheel.target);
+        let job = format!("{} {} {cell}", wheel.project, wheel.version);
+        let time = seconds.get(job.as_str());
         #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
         let size = wheel.size as f64 / 1e6;
         println!(
-            "| {} {} | {} | `{}` | {} | {size:.2} | {seconds:.0} | {} |",
+            "| {} {} | {} | `{}` | {} | {size:.2} | {} | {} |",
             wheel.project,
             wheel.version,
             wheel.python,
             platforms(&wheel.filename).join("`, `"),
             wheel.vendored.len(),
+            time.map(|time| format!("{time:.0}")).unwrap_or_default(),
             proved(wheel)
         );
     }
     println!("\nWhat they vendor, with the version of the system package:\n");
-    for wheel in &wheels {
+    for wheel in wheels.values() {
         if !wheel.vendored.is_empty() {
-            println!(
-                "- {} on {}: {}",
-                wheel.project,
-                wheel.image,
-                vendored(wheel)
-            );
+            println!("- {}, {}: {}", wheel.project, wheel.image, vendored(wheel));
         }
     }
 }
