@@ -5,7 +5,7 @@ use wheelfarm_tests::index::Index;
 use wheelfarm_tests::sdist::Sdist;
 use wheelfarm_tests::wheel;
 
-use crate::support::{failed, needs_docker, only, store_is_whole};
+use crate::support::{failed, main_job, needs_docker, only, store_is_whole};
 
 /// A back end that writes a module with what it sees: a text of the source, a variable, the network's interfaces.
 const SEEING: &str = r#"
@@ -104,6 +104,60 @@ fn a_patch_that_does_not_apply_is_named() {
     fs_err::remove_file(farm.work().join("patches/again.patch")).unwrap();
     let run = farm.build(["seeing", "--image", "debian-12"]).unwrap();
     failed(&run, 2, &["patches/again.patch"], &[]);
+}
+
+#[test]
+fn libraries_that_are_left_to_the_system() {
+    needs_docker!();
+    main_job();
+    // Both leave libpq out of the wheel; `system` also what libpq needs, which comes with its package.
+    for (configuration, tag) in [
+        ("vendor = \"system\"", "-manylinux_2_36_x86_64.whl"),
+        ("exclude = [\"libpq.so.5\"]", "_x86_64.whl"),
+    ] {
+        let configuration = format!("[package.psycopg2]\n{configuration}\n");
+        let farm = Farm::sharing().unwrap().configure(&configuration).unwrap();
+        let arguments = ["psycopg2", "--python", "3.11"];
+        let run = farm.build(arguments).unwrap();
+        let report = run.success().unwrap();
+        let wheel = report.wheels.first().unwrap();
+        assert_eq!(wheel.vendored, [], "{configuration}");
+        assert!(wheel.filename.ends_with(tag), "{}", wheel.filename);
+        // It imports where the package is, and what was proved before stays proved.
+        let proof = wheel.proof.as_ref().unwrap();
+        assert!(
+            proof.imported.contains(&"psycopg2._psycopg".to_owned()),
+            "{proof:?}"
+        );
+        let list = farm
+            .out()
+            .join("runtime-packages-cp311-manylinux_2_36_x86_64.txt");
+        assert_eq!(fs_err::read_to_string(&list).unwrap(), "libpq5\n");
+        assert!(run.stderr.contains("libpq5"), "{}", run.stderr);
+        let again = farm.build(arguments).unwrap().success().unwrap();
+        assert_eq!(again.containers, 0);
+
+        // One that carries its libraries needs nothing: the list goes.
+        fs_err::write(farm.work().join("wheelfarm.toml"), "").unwrap();
+        let run = farm.build(arguments).unwrap();
+        assert!(
+            run.success()
+                .unwrap()
+                .wheels
+                .first()
+                .unwrap()
+                .vendored
+                .len()
+                > 1
+        );
+        assert!(!list.exists());
+        assert!(
+            run.stderr
+                .contains("Python's own modules load the system's"),
+            "{}",
+            run.stderr
+        );
+    }
 }
 
 #[test]

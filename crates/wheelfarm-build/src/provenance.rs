@@ -14,6 +14,7 @@ use wheelfarm_types::{Digest, WheelFilename};
 
 use crate::environment::EnvironmentRecord;
 use crate::key::canonical_digest;
+use crate::recipes::Vendoring;
 use crate::records::{PinnedFile, ProvenanceRecord, RawInputs, RawRecord, WheelRecord, kind};
 
 /// The type of a statement as a signed payload.
@@ -193,6 +194,7 @@ fn external(wheel: &WheelRecord, raw: &RawInputs, environment: &EnvironmentRecor
         "config-settings": raw.config_settings,
         "exclude": wheel.inputs.exclude,
         "include": wheel.inputs.include,
+        "vendor": if wheel.inputs.system.is_some() { Vendoring::System } else { Vendoring::Vendor },
         "build-tag": wheel.inputs.build_tag.is_some(),
         "network": raw.network,
     })
@@ -326,6 +328,7 @@ mod tests {
                 libraries: environment.root,
                 exclude: Vec::new(),
                 include: Vec::new(),
+                system: None,
                 build_tag: Some(2),
             },
             filename: "psycopg2-2.9.10-2wf01234567-cp311-cp311-manylinux_2_34_x86_64.whl"
@@ -334,6 +337,7 @@ mod tests {
             wheel: Digest::of("wheel"),
             size: 5,
             vendored: Vec::new(),
+            system: Vec::new(),
             modules: Vec::new(),
             seconds: 0.5,
         };

@@ -13,8 +13,8 @@ use crate::recipes::ConfigValue;
 
 /// Rises when the meaning of a key changes: the way sources are unpacked, the environment's fixed variables ...
 pub(crate) const BUILD_SCHEMA: u32 = 1;
-/// Rises when repairs of the same wheel give other bytes.
-pub(crate) const REPAIR_SCHEMA: u32 = wheelfarm_repair::REVISION;
+/// Rises when repairs of the same wheel give other bytes, and when more is recorded of them: then by 100.
+pub(crate) const REPAIR_SCHEMA: u32 = 100 + wheelfarm_repair::REVISION;
 
 #[allow(
     clippy::trivially_copy_pass_by_ref,
@@ -25,7 +25,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// Rises when the audit of the index's wheels would find something else.
-pub(crate) const UPSTREAM_SCHEMA: u32 = 1;
+pub(crate) const UPSTREAM_SCHEMA: u32 = 2;
 
 /// Kinds of records in the store.
 pub(crate) mod kind {
@@ -38,6 +38,8 @@ pub(crate) mod kind {
     pub(crate) const WHEEL: &str = "wheel";
     pub(crate) const GRAFT: &str = "graft";
     pub(crate) const PROOF: &str = "proof";
+    /// Like environments, made from the bare runtime: for proofs.
+    pub(crate) const RUNTIME: &str = "runtime";
     pub(crate) const ENVIRONMENT: &str = "environment";
     /// The generations of one [`crate::environment::EnvironmentRecipe::line`].
     pub(crate) const LINE: &str = "environment-line";
@@ -120,6 +122,8 @@ pub(crate) struct UpstreamRecord {
     pub(crate) problems: Vec<String>,
     /// What else is to be known, likewise.
     pub(crate) notes: Vec<String>,
+    /// Shared libraries that it carries.
+    pub(crate) carried: Vec<Vendored>,
 }
 
 /// A build that may serve higher Pythons, in a series of all builds that differ in nothing but their Python.
@@ -169,6 +173,10 @@ pub struct WheelInputs {
     /// was the choice: such keys keep their value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<String>,
+    /// Set where all libraries are left to the system ([`crate::recipes::Vendoring::System`]): the platform tag to
+    /// write, which is the builder image's, since a system with other libraries is not what it was linked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<Target>,
     /// The first number of the build tag; none leaves the tag out.
     pub build_tag: Option<u32>,
 }
@@ -186,6 +194,9 @@ pub struct WheelRecord {
     pub size: u64,
     /// Libraries that were put into it.
     pub vendored: Vec<Vendored>,
+    /// Libraries that it needs of the system it runs on, beside those that every system has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub system: Vec<SystemLibrary>,
     /// Modules to import when it is proved.
     pub modules: Vec<String>,
     /// How long audit and repair took, in seconds.
@@ -200,6 +211,15 @@ pub struct Vendored {
     /// Where it lies in the wheel.
     pub path: String,
     /// `name version` of the system package it came from.
+    pub package: Option<String>,
+}
+
+/// A library that a wheel needs and does not carry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SystemLibrary {
+    /// The name it is needed by.
+    pub soname: String,
+    /// The system package that has it in the environment; none if the environment does not have it either.
     pub package: Option<String>,
 }
 
@@ -301,6 +321,9 @@ pub(crate) struct ProofInputs {
     pub(crate) interpreter: Option<Digest>,
     pub(crate) wheels: Vec<PinnedFile>,
     pub(crate) tests: BTreeMap<ProjectName, Option<String>>,
+    /// System packages that are added to the bare runtime.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) packages: Vec<String>,
     pub(crate) script: Digest,
 }
 
@@ -341,6 +364,7 @@ mod tests {
             libraries: Digest::of("root"),
             exclude: Vec::new(),
             include: Vec::new(),
+            system: None,
             build_tag: None,
         };
         let some = WheelInputs {

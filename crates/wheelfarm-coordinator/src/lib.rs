@@ -5,12 +5,14 @@
 //! done and does the rest.
 
 mod atomic;
+mod duplicates;
 mod order;
 mod plan;
 mod run;
 mod wheelhouse;
 
 pub use atomic::{AtomicFile, write_atomic};
+pub use duplicates::{Carrier, Duplicate, duplicates};
 pub use plan::{CellPlan, Plan, PlannedJob, estimate, plan};
 pub use run::{BuildRequest, BuiltWheel, Failure, FromSource, Report, run};
-pub use wheelhouse::{WheelhouseError, write_wheelhouse};
+pub use wheelhouse::{WheelhouseError, runtime_packages, write_runtime_packages, write_wheelhouse};

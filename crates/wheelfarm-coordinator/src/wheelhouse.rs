@@ -1,6 +1,6 @@
 //! Writing wheels and hashed locks to a directory, for runtime stages to install from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +56,46 @@ pub async fn write_wheelhouse(
         }
     }
     Ok(locks)
+}
+
+/// The system packages that wheels need where they run, by cell; cells whose wheels need none are left out.
+pub fn runtime_packages(wheels: &[BuiltWheel]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut cells: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for wheel in wheels {
+        let packages = wheel.artifact.runtime_packages();
+        if !packages.is_empty() {
+            let packages = packages.into_iter().map(str::to_owned);
+            cells.entry(wheel.cell.id()).or_default().extend(packages);
+        }
+    }
+    cells
+}
+
+/// Writes `runtime-packages-<cell>.txt`, one name a line, for each cell of [`runtime_packages`], and takes away what
+/// an earlier run wrote for cells of `wheels` that need none by now. Returns the paths of what was written.
+pub fn write_runtime_packages(
+    wheels: &[BuiltWheel],
+    directory: &Path,
+) -> Result<Vec<PathBuf>, WheelhouseError> {
+    let needed = runtime_packages(wheels);
+    let cells: BTreeSet<String> = wheels.iter().map(|wheel| wheel.cell.id()).collect();
+    let mut written = Vec::new();
+    for cell in cells {
+        let path = directory.join(format!("runtime-packages-{cell}.txt"));
+        let Some(packages) = needed.get(&cell) else {
+            match fs_err::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => continue,
+            }
+        };
+        let mut text = packages.iter().cloned().collect::<Vec<_>>().join("\n");
+        text.push('\n');
+        write_atomic(&path, text.as_bytes())?;
+        written.push(path);
+    }
+    Ok(written)
 }
 
 fn requirements(wheels: &[&BuiltWheel]) -> String {

@@ -11,6 +11,7 @@ mod explain;
 mod failures;
 mod grafts;
 mod ingredients;
+mod needs;
 mod outcome;
 mod outlook;
 mod prove;
@@ -19,6 +20,7 @@ mod repair;
 mod reproduce;
 mod requires;
 mod resolve;
+mod runtime;
 mod sharing;
 mod sibling;
 mod slots;
@@ -36,6 +38,7 @@ pub use resolve::{Attempt, resolve, try_resolve};
 pub use sharing::may_be_shared;
 pub use slots::{Capacity, Claim, ORDINARY_MEMORY, Slot, Slots};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -45,7 +48,7 @@ use wheelfarm_types::{Digest, ProjectName, SdistFilename, Version, WheelFilename
 use self::chain::Chain;
 use crate::error::{JobError, JobErrorKind};
 use crate::matrix::Cell;
-use crate::records::Vendored;
+use crate::records::{SystemLibrary, Vendored};
 
 /// A package to be had as a wheel, in one cell of the matrix.
 #[derive(Debug, Clone)]
@@ -99,8 +102,10 @@ pub struct Artifact {
     pub because: String,
     /// What is to be known of a wheel of the index: what it claims and does not hold.
     pub findings: Vec<String>,
-    /// Libraries put into it by repair.
+    /// Libraries put into it by repair; of a wheel of the index, those that it carries.
     pub vendored: Vec<Vendored>,
+    /// Libraries that it needs of the system it runs on, beside those that every system has.
+    pub system: Vec<SystemLibrary>,
     /// Modules to import when it is proved; empty for wheels of the index, which are not ours to prove.
     pub modules: Vec<String>,
     /// The recipe's test command.
@@ -122,6 +127,16 @@ pub enum Origin {
     Reused,
     /// The index's own wheel.
     Index,
+}
+
+impl Artifact {
+    /// The system packages that it needs where it runs, sorted.
+    pub fn runtime_packages(&self) -> BTreeSet<&str> {
+        self.system
+            .iter()
+            .filter_map(|library| library.package.as_deref())
+            .collect()
+    }
 }
 
 impl Origin {

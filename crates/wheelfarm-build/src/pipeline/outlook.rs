@@ -192,6 +192,7 @@ fn built(job: &Job, raw: RawWheel, record: WheelRecord, recipe: Recipe) -> Artif
         because,
         findings: Vec::new(),
         vendored: record.vendored,
+        system: record.system,
         modules: record.modules,
         test: recipe.test,
         network: raw.record.inputs.network || raw.requires.iter().any(|built| built.network),

@@ -1,13 +1,13 @@
 //! Proving wheels: installed into a bare runtime, every module imported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use wheelfarm_types::{Digest, ProjectName};
 
 use super::context::Context;
 use super::slots::Claim;
-use super::{Artifact, Origin};
+use super::{Artifact, Origin, runtime};
 use crate::action::{Action, Exit};
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
@@ -26,15 +26,37 @@ pub struct ProveRequest<'a> {
 }
 
 /// What happened to each wheel that we built, by project. A proof that is on record is not made again.
+///
+/// Wheels that need system packages are proved where these are installed, and only they: what another wheel forgot to
+/// carry must not be there by chance.
 pub async fn prove(
     context: &Context,
     request: &ProveRequest<'_>,
 ) -> Result<BTreeMap<ProjectName, Proof>, JobError> {
-    let ours: Vec<_> = request
+    let ours = request
         .artifacts
         .iter()
-        .filter(|artifact| artifact.origin != Origin::Index)
+        .copied()
+        .filter(|artifact| artifact.origin != Origin::Index);
+    let (bare, needing): (Vec<_>, Vec<_>) =
+        ours.partition(|artifact| artifact.runtime_packages().is_empty());
+    let packages: BTreeSet<&str> = needing
+        .iter()
+        .flat_map(|artifact| artifact.runtime_packages())
         .collect();
+    let packages = packages.into_iter().map(str::to_owned).collect();
+    let mut proofs = prove_in(context, request, &bare, Vec::new()).await?;
+    proofs.extend(prove_in(context, request, &needing, packages).await?);
+    Ok(proofs)
+}
+
+/// Proves `ours`, with `packages` added to the bare runtime.
+async fn prove_in(
+    context: &Context,
+    request: &ProveRequest<'_>,
+    ours: &[&Artifact],
+    packages: Vec<String>,
+) -> Result<BTreeMap<ProjectName, Proof>, JobError> {
     if ours.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -58,6 +80,7 @@ pub async fn prove(
             .iter()
             .map(|artifact| (artifact.project.clone(), artifact.test.clone()))
             .collect(),
+        packages,
         script: Digest::of(PROVE_PY),
     };
     let key = crate::key::canonical_digest(&inputs);
@@ -77,10 +100,20 @@ pub async fn prove(
     {
         return Ok(record.proofs);
     }
-    let runtime = context.environments.runtime(&cell.image).await?;
+    let runtime = runtime::image(context, cell, &inputs.packages).await?;
     let wanted: Vec<_> = ours
         .iter()
-        .map(|artifact| json!({ "project": artifact.project, "modules": artifact.modules, "test": artifact.test }))
+        .map(|artifact| {
+            // Say, a driver that only the machines have which it is for.
+            let absent = artifact
+                .system
+                .iter()
+                .filter(|library| library.package.is_none());
+            json!({
+                "project": artifact.project, "modules": artifact.modules, "test": artifact.test,
+                "absent": absent.map(|library| &library.soname).collect::<Vec<_>>(),
+            })
+        })
         .collect();
     let mut files: BTreeMap<String, Digest> = inputs
         .wheels

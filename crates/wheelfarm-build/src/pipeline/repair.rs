@@ -10,6 +10,7 @@ use wheelfarm_types::{BuildTag, Digest, Target, WheelFilename};
 use wheelfarm_wheel::{Scheme, Wheel, WheelError, WheelWriter};
 
 use super::context::{Context, run_cpu};
+use super::needs::system_libraries;
 use super::raw::RawWheel;
 use super::slots::Claim;
 use super::{Job, Purpose};
@@ -17,14 +18,15 @@ use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::pipeline::grafts::StoredGrafts;
 use crate::provenance;
-use crate::recipes::Recipe;
-use crate::records::{REPAIR_SCHEMA, Vendored, WheelInputs, WheelRecord, kind};
+use crate::recipes::{Recipe, Vendoring};
+use crate::records::{REPAIR_SCHEMA, SystemLibrary, Vendored, WheelInputs, WheelRecord, kind};
 
 /// A wheel after audit and repair.
 struct Repaired {
     filename: WheelFilename,
     bytes: Bytes,
     vendored: Vec<Vendored>,
+    system: Vec<SystemLibrary>,
     modules: Vec<String>,
 }
 
@@ -43,6 +45,7 @@ fn inputs_of(context: &Context, job: &Job, raw: &RawWheel, recipe: &Recipe) -> W
         libraries: raw.environment.root,
         exclude: recipe.exclude.clone(),
         include: recipe.include.clone(),
+        system: (recipe.vendor == Vendoring::System).then_some(job.cell.image.target),
         build_tag: tagged.then_some(raw.environment.generation),
     }
 }
@@ -96,6 +99,7 @@ pub(super) async fn repaired_wheel(
         size: repaired.bytes.len() as u64,
         wheel: context.store.put(repaired.bytes).await?,
         vendored: repaired.vendored,
+        system: repaired.system,
         modules: repaired.modules,
         seconds,
     };
@@ -157,16 +161,36 @@ fn repair(
         return tagged_only(&wheel, build_tag).map_err(failed);
     }
     let root = LibraryRoot::open(root).map_err(|error| failed(RepairError::from(error)))?;
-    let audit_options = AuditOptions {
-        exclude: inputs.exclude.clone(),
-        include: inputs.include.clone(),
-        ..AuditOptions::default()
+    let audit_options = match inputs.system {
+        // Then nothing is included either.
+        Some(_) => AuditOptions {
+            exclude: vec!["*".to_owned()],
+            ..AuditOptions::default()
+        },
+        None => AuditOptions {
+            exclude: inputs.exclude.clone(),
+            include: inputs.include.clone(),
+            ..AuditOptions::default()
+        },
     };
     let objects = Objects::read_hashed(&wheel).map_err(|error| failed(RepairError::from(error)))?;
     let report = audit_objects(&wheel, &objects, &root, &audit_options)
         .map_err(|error| failed(RepairError::from(error)))?;
+    // Excluded libraries are absent from that report: what they are is in one without exclusions.
+    let complete = if audit_options.exclude.is_empty() {
+        None
+    } else {
+        let options = AuditOptions {
+            include: inputs.include.clone(),
+            ..AuditOptions::default()
+        };
+        let report = audit_objects(&wheel, &objects, &root, &options);
+        Some(report.map_err(|error| failed(RepairError::from(error)))?)
+    };
     let options = RepairOptions {
         build_tag,
+        target: inputs.system,
+        only_plat: inputs.system.is_some(),
         audit: audit_options,
         ..RepairOptions::default()
     };
@@ -182,11 +206,18 @@ fn repair(
     let bytes = Bytes::from(bytes);
     let repaired = Wheel::from_bytes(bytes.clone(), plan.filename.clone()).map_err(failed)?;
     verify(&plan, &repaired, &objects, &changed, None).map_err(failed)?;
+    let sonames = plan.grafts.iter().flat_map(|graft| &graft.sonames);
+    let system = system_libraries(
+        &complete.as_ref().unwrap_or(&report).objects,
+        &sonames.map(String::as_str).collect(),
+        &|path| root.owner(path).map(|package| package.name),
+    );
     Ok(Repaired {
         modules: modules(&wheel, &report),
         filename: plan.filename,
         bytes,
         vendored: plan.grafts.iter().map(vendored).collect(),
+        system,
     })
 }
 
@@ -210,6 +241,7 @@ fn tagged_only(wheel: &Wheel, build_tag: Option<BuildTag>) -> Result<Repaired, W
         bytes: writer.finish()?.into(),
         filename,
         vendored: Vec::new(),
+        system: Vec::new(),
         modules: top_level(wheel).into_iter().collect(),
     })
 }

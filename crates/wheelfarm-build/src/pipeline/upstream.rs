@@ -13,7 +13,7 @@ use super::{Artifact, Job, Origin};
 use crate::error::JobError;
 use crate::event::Stage;
 use crate::recipes::Recipe;
-use crate::records::{PinnedFile, UPSTREAM_SCHEMA, UpstreamInputs, UpstreamRecord, kind};
+use crate::records::{PinnedFile, UPSTREAM_SCHEMA, UpstreamInputs, UpstreamRecord, Vendored, kind};
 
 /// How many symbols and libraries are named of each kind.
 const NAMED: usize = 4;
@@ -65,11 +65,15 @@ pub(super) async fn settle(
         };
         let audited = run_cpu(move || Ok(audit(bytes, filename, target, &options))).await?;
         // One that cannot be read has nothing else against it than that.
-        let (problems, notes) = audited.unwrap_or_else(|problem| (vec![problem], Vec::new()));
+        let audited = audited.unwrap_or_else(|problem| Audited {
+            problems: vec![problem],
+            ..Audited::default()
+        });
         let record = UpstreamRecord {
             inputs,
-            problems,
-            notes,
+            problems: audited.problems,
+            notes: audited.notes,
+            carried: audited.carried,
         };
         context
             .store
@@ -81,18 +85,45 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// What keeps a wheel from running on `target`, and what else is to be known of it.
+/// What an audit of the index's wheel finds: see [`UpstreamRecord`].
+#[derive(Default)]
+struct Audited {
+    problems: Vec<String>,
+    notes: Vec<String>,
+    carried: Vec<Vendored>,
+}
+
+/// Audits the index's wheel for `target`.
 fn audit(
     bytes: bytes::Bytes,
     filename: WheelFilename,
     target: Target,
     options: &AuditOptions,
-) -> Result<(Vec<String>, Vec<String>), String> {
+) -> Result<Audited, String> {
     let wheel = Wheel::from_bytes(bytes, filename).map_err(|error| error.to_string())?;
     let objects = Objects::read(&wheel).map_err(|error| error.to_string())?;
     let report = audit_objects(&wheel, &objects, &LibraryRoot::empty(), options)
         .map_err(|error| error.to_string())?;
-    Ok((problems(&report, target), notes(&report)))
+    Ok(Audited {
+        problems: problems(&report, target),
+        notes: notes(&report),
+        carried: carried(&report),
+    })
+}
+
+/// The shared libraries of the wheel: what has a name to be needed by and is no extension module.
+fn carried(report: &AuditReport) -> Vec<Vendored> {
+    let objects = report.objects.iter();
+    objects
+        .filter(|object| object.considered && object.extension.is_none())
+        .filter_map(|object| {
+            Some(Vendored {
+                soname: object.soname.clone()?,
+                path: object.path.clone(),
+                package: None,
+            })
+        })
+        .collect()
 }
 
 /// What keeps the wheel from running on `target`. A tag of its name that it does not earn does not: it says more
@@ -180,7 +211,8 @@ pub(super) async fn artifact(
         origin: Origin::Index,
         because,
         findings,
-        vendored: Vec::new(),
+        vendored: record.carried,
+        system: Vec::new(),
         modules: Vec::new(),
         test: None,
         network: false,

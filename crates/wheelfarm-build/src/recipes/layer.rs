@@ -7,7 +7,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use wheelfarm_types::Requirement;
 
-use super::{ConfigValue, Patch, PatchError, PatchReader, Recipe, Selector, size};
+use super::{ConfigValue, Patch, PatchError, PatchReader, Recipe, Selector, Vendoring, size};
 use crate::environment::PackageManager;
 
 /// Like [`Recipe`], where a key that is not written leaves what is below. Tables (`system`, `env`, `config-settings`)
@@ -21,6 +21,7 @@ pub struct RecipeOverride {
     pub config_settings: Option<BTreeMap<String, ConfigValue>>,
     pub build_requires: Option<Vec<Requirement>>,
     pub patches: Option<Vec<String>>,
+    pub vendor: Option<Vendoring>,
     pub exclude: Option<Vec<String>>,
     pub include: Option<Vec<String>>,
     pub network: Option<bool>,
@@ -57,6 +58,7 @@ impl RecipeOverride {
         lay(&mut recipe.config_settings, self.config_settings);
         set(&mut recipe.build_requires, self.build_requires);
         set(&mut recipe.patches, patches);
+        set(&mut recipe.vendor, self.vendor);
         set(&mut recipe.exclude, self.exclude);
         set(&mut recipe.include, self.include);
         set(&mut recipe.network, self.network);

@@ -47,6 +47,8 @@ pub struct Recipe {
     /// Changes of the source, in this order.
     #[serde(skip_deserializing)]
     pub patches: Vec<Patch>,
+    /// Where the shared libraries that the wheel needs come from.
+    pub vendor: Vendoring,
     /// Libraries never to vendor: sonames, with `*` and `?`.
     pub exclude: Vec<String>,
     /// Libraries to vendor although no object is linked to them, as the code that loads them names them.
@@ -60,6 +62,17 @@ pub struct Recipe {
     /// Memory of the build in bytes: what is kept free for it, and its limit.
     #[serde(deserialize_with = "size::optional")]
     pub memory: Option<u64>,
+}
+
+/// Where the shared libraries that a wheel needs come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vendoring {
+    /// They are put into the wheel.
+    #[default]
+    Vendor,
+    /// The system that it runs on has them: the report says which packages that takes.
+    System,
 }
 
 /// The value of a config setting: one string, or several.

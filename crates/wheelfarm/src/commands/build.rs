@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wheelfarm_build::Executor;
-use wheelfarm_coordinator::{BuildRequest, write_wheelhouse};
+use wheelfarm_coordinator::{BuildRequest, write_runtime_packages, write_wheelhouse};
 use wheelfarm_resolve::inputs::Inputs;
 
 use super::build_report::{BuildReport, Delivery, Totals};
@@ -68,6 +68,8 @@ pub(crate) async fn run(
     } else {
         Vec::new()
     };
+    write_runtime_packages(&report.wheels, &args.out)
+        .map_err(|error| Failure::machine(error.to_string()))?;
     let totals = Totals {
         containers: docker.started(),
         downloaded,

@@ -24,7 +24,7 @@ pub(crate) fn summary(report: &BuildReport) -> String {
     }
     for note in notes(report) {
         // Writing to a string cannot fail.
-        let _infallible = write!(text, "\n> {}\n", escaped(&note));
+        let _infallible = write!(text, "\n> {}\n", escaped(&note.text));
     }
     for failure in &report.failures {
         // Writing to a string cannot fail.

@@ -1,14 +1,14 @@
 //! What came of a build, as values; its serialized form is that of `--format json`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 use wheelfarm_build::pipeline::{Artifact, Origin};
-use wheelfarm_build::records::{Proof, Vendored};
+use wheelfarm_build::records::{Proof, SystemLibrary, Vendored};
 use wheelfarm_build::{JobError, JobErrorKind};
-use wheelfarm_coordinator::{BuiltWheel, Failure, Report};
+use wheelfarm_coordinator::{BuiltWheel, Duplicate, Failure, Report, duplicates, runtime_packages};
 use wheelfarm_resolve::sources::SourceOrigin;
 use wheelfarm_types::{Digest, ProjectName, PythonVersion, Target, Version, WheelFilename};
 
@@ -29,6 +29,10 @@ pub(crate) struct BuildReport {
     /// Sources that are on no index.
     pub(crate) sources: Vec<GivenSource>,
     pub(crate) failures: Vec<Failed>,
+    /// Libraries of which a process may hold several copies, or that several wheels carry.
+    pub(crate) duplicates: Vec<Duplicate>,
+    /// System packages that the wheels need where they run, by cell.
+    pub(crate) runtime_packages: BTreeMap<String, BTreeSet<String>>,
     pub(crate) steps: Vec<Step>,
     pub(crate) containers: u64,
     pub(crate) downloaded: u64,
@@ -58,6 +62,8 @@ pub(crate) struct Wheel {
     /// What a wheel of the index claims and does not hold.
     pub(crate) findings: Vec<String>,
     pub(crate) vendored: Vec<Vendored>,
+    /// Libraries that it needs of the system it runs on.
+    pub(crate) system: Vec<SystemLibrary>,
     pub(crate) proof: Option<Proof>,
     /// Whether it was built without network; none of the index's, of which nobody knows.
     pub(crate) hermetic: Option<bool>,
@@ -155,6 +161,8 @@ impl BuildReport {
         let took = |job: &str| seconds.get(job).copied().unwrap_or(0.0);
         Self {
             version: VERSION,
+            duplicates: duplicates(&report.wheels),
+            runtime_packages: runtime_packages(&report.wheels),
             wheels: report
                 .wheels
                 .into_iter()
@@ -266,6 +274,7 @@ impl Wheel {
             because: artifact.because,
             findings: artifact.findings,
             vendored: artifact.vendored,
+            system: artifact.system,
             proof,
             build_requires: artifact
                 .requires
@@ -389,6 +398,7 @@ pub(crate) mod tests {
                         package: None,
                     })
                     .collect(),
+                system: Vec::new(),
                 proof: None,
                 hermetic: Some(true),
                 build_requires: Vec::new(),
@@ -425,6 +435,8 @@ pub(crate) mod tests {
             locks: vec![],
             provenance: vec![],
             sources: vec![],
+            duplicates: vec![],
+            runtime_packages: BTreeMap::new(),
             failures: vec![Failed {
                 job: format!("bad 2.0 {cell}"),
                 kind: "package",

@@ -54,7 +54,12 @@ pub(crate) fn print_summary(report: &BuildReport, printer: Printer) {
         }
     }
     for note in notes(report) {
-        printer.note(format_args!("{} {note}", "note:".yellow().bold()));
+        let word = if note.warning {
+            "warning:".yellow().bold().to_string()
+        } else {
+            "note:".dimmed().to_string()
+        };
+        printer.note(format_args!("{word} {}", note.text));
     }
     printer.note(sums(report));
 }
