@@ -214,6 +214,39 @@ fn a_repository() {
 }
 
 #[test]
+fn a_version_that_comes_from_tags() {
+    needs_docker!();
+    // The real setuptools-scm, of the index that this machine uses.
+    let farm = Farm::sharing().unwrap();
+    let repository = farm.work().join("tagged");
+    fs_err::create_dir_all(repository.join("tagged")).unwrap();
+    fs_err::write(
+        repository.join("pyproject.toml"),
+        "[build-system]\nrequires = [\"setuptools\", \"setuptools-scm\"]\nbuild-backend = \"setuptools.build_meta\"\n[project]\nname = \"tagged\"\ndynamic = [\"version\"]\n[tool.setuptools_scm]\n",
+    )
+    .unwrap();
+    fs_err::write(repository.join("tagged/__init__.py"), "").unwrap();
+    git(&repository, &["init", "--quiet"]);
+    git(&repository, &["add", "--all"]);
+    git(&repository, &["commit", "--quiet", "-m", "one"]);
+    git(&repository, &["tag", "v1.2"]);
+    let report = build(&farm, &["./tagged"]).success().unwrap();
+    assert_eq!(wheels(&report), [("tagged", "1.2", "built")]);
+    fs_err::write(repository.join("tagged/more.py"), "").unwrap();
+    git(&repository, &["add", "--all"]);
+    git(&repository, &["commit", "--quiet", "-m", "two"]);
+    let commit = git(&repository, &["rev-parse", "HEAD"]);
+    let address = format!("git+file://{}@{commit}", repository.display());
+    let report = build(&farm, &[&address]).success().unwrap();
+    let version = &report.wheels[0].version;
+    assert!(version.starts_with("1.3.dev1+g"), "{version}");
+    assert!(
+        commit.starts_with(version.rsplit('g').next().unwrap()),
+        "{version}"
+    );
+}
+
+#[test]
 fn archives_and_their_hashes() {
     needs_docker!();
     let backend = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    return write_wheel(directory, {NAME + \".py\": \"\"})\n";

@@ -1,10 +1,11 @@
 //! Source distributions that do not say what they require without running their code.
 
 use wheelfarm_tests::environment::scratch_directory;
+use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::sdist::{Sdist, pure_wheel};
 
-use crate::support::{farm_of, needs_docker, wheels};
+use crate::support::{failed, farm_of, needs_docker, only, wheels};
 
 #[test]
 fn the_wheel_is_asked_and_no_code_runs_outside_a_container() {
@@ -95,6 +96,42 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         .file("PKG-INFO", &information)
         .file("pyproject.toml", PYPROJECT)
         .file("backend.py", &backend)
+}
+
+#[test]
+fn one_that_cannot_be_built_does_not_keep_the_others_back() {
+    needs_docker!();
+    let mut index = Index::start().unwrap();
+    for (name, requires) in [
+        ("wfbroken", "to fail"),
+        ("wfsound", ""),
+        ("wfuser", "wfbroken"),
+    ] {
+        index = index.with(&unstated(name, "1.0", requires)).unwrap();
+    }
+    let farm = only(Farm::sharing().unwrap(), &index);
+    let run = farm
+        .build(["wfsound", "wfuser", "--image", "debian-12", "--no-prove"])
+        .unwrap();
+    let failures = failed(&run, 3, &["wfbroken 1.0", "its build ended"], &[]);
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    let report = run.report().unwrap();
+    let built = report.wheels.iter();
+    let built: Vec<_> = built.map(|wheel| wheel.project.as_str()).collect();
+    assert_eq!(built, ["wfsound", "wfuser"]);
+    // What was taken for granted is not kept: with a sound version, it is known what that requires.
+    let index = index
+        .with(&unstated("wfbroken", "1.1", "wfmore"))
+        .unwrap()
+        .with_file(
+            "wfmore",
+            "wfmore-1.0-py3-none-any.whl",
+            pure_wheel("wfmore", "1.0", "").unwrap(),
+        );
+    let farm = only(farm, &index);
+    let run = farm.build(["wfsound", "wfuser", "--image", "debian-12", "--no-prove"]);
+    let report = run.unwrap().success().unwrap();
+    assert_eq!(report.wheels.len(), 4, "{:?}", report.wheels);
 }
 
 #[test]

@@ -87,13 +87,6 @@ struct LockRecord {
     lock: Digest,
 }
 
-/// The `uv.toml` that uv gets.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Settings<'a> {
-    dependency_metadata: &'a [StaticMetadata],
-}
-
 /// What identifies a resolution: the same request to another index is another one.
 #[derive(Serialize)]
 struct LockKey<'a> {
@@ -217,16 +210,16 @@ impl Resolver {
             .arg("--constraints")
             .arg(constraints.path())
             .envs(&self.settings.uv_environment);
-        // In a directory of its own: its settings join the user's.
+        // In a directory of its own: its settings, the project's and what is known, join the user's.
         let directory = tempfile::tempdir()?;
-        if !known.is_empty() {
-            let settings = toml::to_string(&Settings {
-                dependency_metadata: known,
-            });
-            let settings = settings
-                .map_err(|e| error(format!("the settings for uv could not be written: {e}")))?;
-            fs_err::write(directory.path().join("uv.toml"), settings)?;
-            command.current_dir(directory.path());
+        let settings = directory.path().join("uv.toml");
+        fs_err::write(&settings, self.uv_toml(known)?)?;
+        command
+            .current_dir(directory.path())
+            .env_remove("UV_NO_CONFIG")
+            .env_remove("UV_CONFIG_FILE");
+        if self.settings.uv_settings_alone {
+            command.arg("--config-file").arg(&settings);
         }
         if let Some(platform) = uv_platform(request.target) {
             command.args(["--python-platform", &platform]);
@@ -273,6 +266,26 @@ impl Resolver {
 }
 
 impl Resolver {
+    /// The project's settings for uv, with the metadata that is `known`.
+    fn uv_toml(&self, known: &[StaticMetadata]) -> Result<String, ResolveError> {
+        let error = |e: &dyn std::fmt::Display| {
+            let message = format!("the settings for uv could not be written: {e}");
+            ResolveError::new(ResolveErrorKind::Uv, message)
+        };
+        let mut settings = self.settings.uv_settings.clone();
+        if !known.is_empty() {
+            let stated = settings
+                .entry("dependency-metadata")
+                .or_insert_with(|| toml::Value::Array(Vec::new()));
+            if let Some(stated) = stated.as_array_mut() {
+                for known in known {
+                    stated.push(toml::Value::try_from(known).map_err(|e| error(&e))?);
+                }
+            }
+        }
+        toml::to_string(&settings).map_err(|e| error(&e))
+    }
+
     /// The requirement by which uv gets `source`: a file of the cache, whose path has its digest.
     async fn source_line(&self, source: &Source) -> Result<String, ResolveError> {
         let directory = self.place_of(source);

@@ -9,6 +9,10 @@ pub struct IndexSettings {
     /// Environment variables that uv gets on top of what it inherits: the settings of pip's configuration and
     /// `PIP_*` variables in uv's words, where uv's own do not say otherwise.
     pub uv_environment: BTreeMap<String, String>,
+    /// uv's settings of the project, as in a `uv.toml`; places in them do not depend on the current directory.
+    pub uv_settings: toml::Table,
+    /// Whether uv reads no other settings: not those of the user and the system.
+    pub uv_settings_alone: bool,
     /// PEM file with the authorities to trust beside the system's.
     pub ca_bundle: Option<PathBuf>,
     /// Proxy for `http` and `https` addresses that are not in the environment's own variables.

@@ -22,6 +22,9 @@ impl Resolver {
         let mut command = Command::new(&self.uv.path);
         command
             .args(["export", "--frozen", "--offline", "--format", "pylock.toml"])
+            // What is locked does not depend on how it would be locked now.
+            .arg("--no-config")
+            .env_remove("UV_CONFIG_FILE")
             .args(["--quiet", "--color", "never", "--no-header"])
             .args([
                 "--no-emit-project",

@@ -9,7 +9,7 @@ use wheelfarm_resolve::inputs::IndexOptions;
 use wheelfarm_resolve::{Credential, IndexSettings};
 
 use crate::environment::{first_variable, variable};
-use crate::{netrc, pip_config};
+use crate::{netrc, pip_config, uv_config};
 
 /// Where distributions keep all authorities that a machine trusts, as one PEM file.
 const SYSTEM_CA_BUNDLES: [&str; 3] = [
@@ -25,6 +25,8 @@ pub(crate) fn read(options: &IndexOptions) -> (IndexSettings, HostNetwork) {
     let pip = pip_config::read();
     let mut uv_environment = for_uv(&pip);
     let options = for_uv_of(options, &uv_environment);
+    let config = uv_config::read();
+    places_made_absolute(&mut uv_environment);
     let value = |names: &[&str]| {
         let of = |values: &BTreeMap<String, String>| {
             names.iter().find_map(|name| values.get(*name).cloned())
@@ -49,14 +51,15 @@ pub(crate) fn read(options: &IndexOptions) -> (IndexSettings, HostNetwork) {
             named.map_or(index, |(_, address)| address).to_owned()
         }));
     }
+    let mut credentials: Vec<_> = indexes
+        .iter()
+        .chain(&config.indexes)
+        .filter_map(|index| credential(index))
+        .collect();
     if options.contains_key("UV_NO_INDEX") {
         indexes.push("--no-index".to_owned());
     }
     uv_environment.extend(options);
-    let mut credentials: Vec<_> = indexes
-        .iter()
-        .filter_map(|index| credential(index))
-        .collect();
     credentials.extend(netrc::read());
     let ca_bundle = first_variable(&["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
         .or_else(|| pip.get("cert").cloned())
@@ -88,7 +91,10 @@ pub(crate) fn read(options: &IndexOptions) -> (IndexSettings, HostNetwork) {
         index_identity: indexes
             .iter()
             .map(|index| without_credentials(index))
+            .chain(config.identity)
             .collect(),
+        uv_settings: config.settings,
+        uv_settings_alone: config.alone,
         uv_environment,
     };
     (settings, network)
@@ -168,6 +174,45 @@ fn for_uv(pip: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         environment.insert("UV_FIND_LINKS".to_owned(), links.join(","));
     }
     environment
+}
+
+/// Takes over the variables by which uv finds indexes if they name paths: uv does not run in the current directory.
+fn places_made_absolute(uv_environment: &mut BTreeMap<String, String>) {
+    let names = [
+        "UV_FIND_LINKS",
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX",
+        "UV_INDEX_URL",
+        "UV_EXTRA_INDEX_URL",
+    ];
+    for name in names {
+        let Some(value) = variable(name).or_else(|| uv_environment.get(name).cloned()) else {
+            continue;
+        };
+        let absolute = with_absolute_places(&value);
+        if absolute != value {
+            uv_environment.insert(name.to_owned(), absolute);
+        }
+    }
+}
+
+/// `places`, separated by white space or commas, with paths that are there made absolute.
+fn with_absolute_places(places: &str) -> String {
+    let separators = [' ', ',', '\n', '\t'];
+    places
+        .split_inclusive(separators)
+        .map(|piece| {
+            let place = piece.trim_end_matches(separators);
+            let rest = piece.get(place.len()..).unwrap_or_default();
+            if place.is_empty() || place.contains("://") || !Path::new(place).exists() {
+                return piece.to_owned();
+            }
+            std::path::absolute(place).map_or_else(
+                |_| piece.to_owned(),
+                |absolute| format!("{}{rest}", absolute.display()),
+            )
+        })
+        .collect()
 }
 
 /// The options of requirements files as uv's variables: one index takes the place of another, the rest is added to
@@ -288,6 +333,16 @@ mod tests {
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(environment, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn paths_do_not_depend_on_the_directory() {
+        let places = with_absolute_places("src,https://h/l no-such-place");
+        assert!(places.starts_with('/'), "{places}");
+        assert!(
+            places.ends_with("/src,https://h/l no-such-place"),
+            "{places}"
+        );
     }
 
     #[test]

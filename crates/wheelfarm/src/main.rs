@@ -14,6 +14,7 @@ mod progress;
 mod services;
 mod settings;
 mod units;
+mod uv_config;
 
 use std::process::ExitCode;
 

@@ -27,10 +27,18 @@ use crate::settings::host_arch;
 
 /// What arguments and files ask for; nothing is opened or started for it.
 pub(crate) fn inputs(args: &SelectionArgs, config: &Config) -> Result<Inputs, Failure> {
+    let from_config = args.inputs.wishes.is_empty() && args.inputs.requirement_files.is_empty();
+    let or = |given: &[ProjectName], configured: &[ProjectName]| {
+        if given.is_empty() && from_config {
+            configured.to_vec()
+        } else {
+            given.to_vec()
+        }
+    };
     let choice = Choice {
-        extras: args.inputs.extra.clone(),
+        extras: or(&args.inputs.extra, &config.farm.extras),
         all_extras: args.inputs.all_extras,
-        groups: args.inputs.group.clone(),
+        groups: or(&args.inputs.group, &config.farm.groups),
     };
     let reader = Reader {
         variables: &variable,
@@ -41,7 +49,6 @@ pub(crate) fn inputs(args: &SelectionArgs, config: &Config) -> Result<Inputs, Fa
     for wish in &args.inputs.wishes {
         inputs.add(wish.clone());
     }
-    let from_config = inputs.is_empty() && args.inputs.requirement_files.is_empty();
     let files = if from_config {
         &config.farm.requirements
     } else {

@@ -38,6 +38,8 @@ pub(crate) struct Config {
 pub(crate) struct Farm {
     pub(crate) requirements: Vec<PathBuf>,
     pub(crate) constraints: Vec<PathBuf>,
+    pub(crate) extras: Vec<ProjectName>,
+    pub(crate) groups: Vec<ProjectName>,
     pub(crate) python: Vec<PythonVersion>,
     pub(crate) targets: Vec<Target>,
     pub(crate) images: Vec<String>,
