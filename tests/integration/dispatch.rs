@@ -1,5 +1,6 @@
 //! Who does what, and how much at a time: several processes on one store, what one failure takes with it.
 
+use wheelfarm_tests::docker::Engine;
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::sdist::Sdist;
@@ -103,4 +104,56 @@ fn a_build_that_reached_a_limit_is_tried_again_with_another_one() {
     assert_eq!(run("3s"), (false, 2));
     assert_eq!(run("3s"), (true, 0));
     assert_eq!(run("4s"), (false, 1));
+}
+
+#[test]
+fn a_failed_container_is_kept_on_request_and_can_be_looked_into() {
+    needs_docker!();
+    let backend = r#"
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    open("/build/trace", "w").write("was here")
+    print("the last words", file=sys.stderr, flush=True)
+    if VERSION == "2.0":
+        time.sleep(10**6)
+    raise SystemExit(9)
+"#;
+    let index = Index::start()
+        .unwrap()
+        .with(&Sdist::with_backend("wfkept", "1.0", &[], backend))
+        .unwrap()
+        .with(&Sdist::with_backend("wfkept", "2.0", &[], backend))
+        .unwrap();
+    let farm = only(Farm::new().unwrap(), &index);
+    for (version, said, timeout) in [("1.0", "exit code 9", "10m"), ("2.0", "time limit", "12s")] {
+        let requirement = format!("wfkept=={version}");
+        let arguments = [
+            &requirement,
+            "--image",
+            "debian-12",
+            "--keep-failed",
+            "--timeout",
+            timeout,
+        ];
+        let run = farm.build(arguments).unwrap();
+        let failures = failed(&run, 3, &[said], &["docker exec -it ", "docker rm -f "]);
+        let failure = failures.first().unwrap();
+        assert!(
+            failure.tail.iter().any(|line| line == "the last words"),
+            "{failure:?}"
+        );
+        let commands: Vec<_> = failure.hint.as_ref().unwrap().split('`').collect();
+        let container = commands[3].rsplit(' ').next().unwrap();
+        assert_eq!(commands[1], format!("docker exec -it {container} sh"));
+
+        // Another run of the same farm leaves it alone.
+        farm.run(["images", "list"]).unwrap();
+        let engine = Engine::connect().unwrap();
+        let (code, printed) = engine.exec(container, &["cat", "/build/trace"]).unwrap();
+        assert_eq!((code, printed.as_str()), (0, "was here"));
+        engine.remove(container).unwrap();
+    }
+    farm.run(["images", "list"]).unwrap();
+    let engine = Engine::connect().unwrap();
+    assert_eq!(engine.farm_containers(&farm.cache()).unwrap(), []);
+    assert_eq!(engine.farm_volumes(&farm.cache()).unwrap(), [""; 0]);
 }

@@ -254,6 +254,31 @@ impl Engine {
         result
     }
 
+    /// Runs a command in a container that runs: exit code, and what it printed.
+    pub fn exec(&self, container: &str, command: &[&str]) -> Result<(i64, String)> {
+        let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command });
+        let made = self.post(&format!("/containers/{container}/exec"), &body)?;
+        let id = made.get("Id").and_then(Value::as_str);
+        let id = id.context("the engine made a command without an id")?;
+        let body = serde_json::to_vec(&json!({ "Detach": false, "Tty": false }))?;
+        let path = format!("/exec/{id}/start");
+        let (status, output) = self.request("POST", &path, "application/json", &body)?;
+        check(status, &path, &output)?;
+        let ended: Value = serde_json::from_slice(&self.get(&format!("/exec/{id}/json"))?)?;
+        let code = ended.get("ExitCode").and_then(Value::as_i64);
+        Ok((
+            code.context("the command has no exit code")?,
+            demultiplex(&output),
+        ))
+    }
+
+    /// Removes a container, whether it runs or not.
+    pub fn remove(&self, container: &str) -> Result<()> {
+        let path = format!("/containers/{container}?force=1");
+        let (status, body) = self.request("DELETE", &path, "text/plain", &[])?;
+        check(status, &path, &body)
+    }
+
     fn run_in(&self, id: &str, run: &ContainerRun<'_>) -> Result<(i64, String)> {
         let archive = archive(&run.files)?;
         let path = format!("/containers/{id}/archive?path=/");

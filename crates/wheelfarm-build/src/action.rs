@@ -47,6 +47,8 @@ pub struct Action {
     pub environment: BTreeMap<String, String>,
     /// Whether the network may be used. Never for builds, unless the user's recipe says so.
     pub network: bool,
+    /// Whether a container that failed is kept for people to look into.
+    pub keep_failed: bool,
     /// What it may use.
     pub limits: Limits,
 }
@@ -90,6 +92,17 @@ pub struct ActionResult {
     pub outputs: BTreeMap<String, Bytes>,
     /// What the command printed on both streams.
     pub log: Bytes,
+    /// The container, if it failed and was kept.
+    pub kept: Option<Kept>,
+}
+
+/// What people do with a container that was kept: command lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Looks into it.
+    pub enter: String,
+    /// Removes it.
+    pub remove: String,
 }
 
 /// Receives each line of an action's log while it runs.

@@ -57,6 +57,16 @@ impl JobError {
         self
     }
 
+    /// Adds something to try beside what is there.
+    #[must_use]
+    pub(crate) fn and_hint(mut self, more: String) -> Self {
+        self.hint = Some(match self.hint {
+            Some(hint) => format!("{hint}\n{more}"),
+            None => more,
+        });
+        self
+    }
+
     /// Adds what to try.
     #[must_use]
     pub fn with_hint(mut self, hint: Option<String>) -> Self {
@@ -109,7 +119,7 @@ impl From<ExecutorError> for JobError {
         let kind = match error.kind {
             ExecutorErrorKind::Cancelled => JobErrorKind::Cancelled,
             ExecutorErrorKind::Packages => JobErrorKind::Request,
-            ExecutorErrorKind::Output => JobErrorKind::Package,
+            ExecutorErrorKind::Output | ExecutorErrorKind::Lost => JobErrorKind::Package,
             _ => JobErrorKind::Machine,
         };
         Self::new(kind, error.message).with_hint(error.hint)

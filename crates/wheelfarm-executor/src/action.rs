@@ -1,6 +1,7 @@
 //! Runs an action from its inputs to its outputs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::query_parameters::AttachContainerOptionsBuilder;
@@ -17,6 +18,7 @@ use crate::container::body;
 use crate::docker::{Docker, Shared};
 use crate::error::{Result, cancelled, engine, error, hinted, io};
 use crate::inputs::{Content, InputFile, input_volume, volume_mount};
+use crate::keep;
 use crate::log::Log;
 use crate::output::{Stdout, Trailer, unpack};
 use crate::scope::Scope;
@@ -25,6 +27,9 @@ use crate::tools;
 /// Exit codes of a container that a signal ended: the engine sends them when it is stopped.
 const KILLED: i64 = 128 + 9;
 const TERMINATED: i64 = 128 + 15;
+
+/// How long a container that is kept may take to send the rest of its log.
+const REST: Duration = Duration::from_millis(300);
 
 /// Where the authorities' certificates lie among the inputs of an action with network.
 const CA_PATH: &str = ".wheelfarm/ca-certificates.pem";
@@ -82,15 +87,26 @@ async fn run(
         .run_until_cancelled(driven)
         .await
         .ok_or_else(|| cancelled(&action.name))?;
-    let Ok(ended) = ended else {
-        return Ok(ActionResult {
+    let mut lives = action.keep_failed && streams.stdout.says_failed();
+    let mut result = if let Ok(ended) = ended {
+        ended?;
+        conclude(&scope.shared, action, &container, streams, lives).await?
+    } else {
+        if action.keep_failed {
+            keep::freeze(scope, &container).await;
+            lives = true;
+        }
+        ActionResult {
             exit: Exit::TimedOut,
             outputs: BTreeMap::new(),
             log: streams.log.finish(),
-        });
+            kept: None,
+        }
     };
-    ended?;
-    conclude(&scope.shared, action, &container, streams).await
+    if lives {
+        result.kept = keep::keep(scope, &container).await;
+    }
+    Ok(result)
 }
 
 /// What the container sends.
@@ -124,7 +140,17 @@ async fn drive(
         .await
         .map_err(engine(format!("start the container of `{name}`")))?;
     shared.count_start();
-    while let Some(chunk) = attached.output.next().await {
+    let mut failed = false;
+    loop {
+        let next = attached.output.next();
+        let chunk = if failed {
+            // It does not end: what it printed before it said so may still be on its way.
+            let next = tokio::time::timeout(REST, next).await;
+            next.unwrap_or_default()
+        } else {
+            next.await
+        };
+        let Some(chunk) = chunk else { break };
         match chunk.map_err(engine(format!("send the output of `{name}`")))? {
             LogOutput::StdOut { message } => streams
                 .stdout
@@ -135,21 +161,25 @@ async fn drive(
             }
             LogOutput::StdIn { .. } => {}
         }
+        failed = action.keep_failed && streams.stdout.says_failed();
     }
     Ok(())
 }
 
-/// Reads how it ended from what it sent, and from the engine where that is not enough.
+/// Reads how it ended from what it sent, and from the engine where that is not enough. One that `lives`, to be kept,
+/// has said how it failed.
 async fn conclude(
     shared: &Shared,
     action: &Action,
     container: &str,
     streams: Streams,
+    lives: bool,
 ) -> Result<ActionResult> {
     let (archive, trailer) = streams.stdout.finish();
     let exit = match &trailer {
         Some(Trailer { code: 0, .. }) => Exit::Code(0),
         Some(Trailer { killed: 1.., .. }) => Exit::OutOfMemory,
+        Some(Trailer { code, .. }) if lives => Exit::Code(*code),
         _ => ended(shared, action, container, trailer.as_ref()).await?,
     };
     let outputs = match outputs(&archive, trailer.as_ref(), action) {
@@ -161,6 +191,7 @@ async fn conclude(
         exit,
         outputs,
         log: streams.log.finish(),
+        kept: None,
     })
 }
 

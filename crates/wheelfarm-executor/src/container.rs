@@ -8,6 +8,8 @@ use bollard::models::{
 use wheelfarm_build::action::{Action, Limits, OUTPUT_DIR, WORK_DIR};
 use wheelfarm_build::pipeline::Capacity;
 
+use crate::keep::SLEEP;
+
 /// The user and group of every build: nobody's in any image.
 const USER: u32 = 65532;
 const NANO: f64 = 1e9;
@@ -40,7 +42,9 @@ pub(crate) fn body(
     let mut environment = BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]);
     environment.extend(network);
     environment.extend(action.environment.clone());
-    let mut command: Vec<String> = ["/bin/sh", "-c", WRAPPER, OUTPUT_DIR]
+    let sleep = if action.keep_failed { SLEEP } else { "" };
+    let wrapper = [WRAPPER, sleep].concat();
+    let mut command: Vec<String> = ["/bin/sh", "-c", &wrapper, OUTPUT_DIR]
         .map(str::to_owned)
         .into();
     command.extend(action.command.iter().cloned());
@@ -144,6 +148,7 @@ mod tests {
             command: vec!["make".to_owned(), "all".to_owned()],
             environment: BTreeMap::new(),
             network: false,
+            keep_failed: false,
             limits: Limits {
                 cores: 8.0,
                 memory: 1 << 30,

@@ -22,6 +22,7 @@ mod error;
 mod images;
 mod inputs;
 mod install;
+mod keep;
 mod licenses;
 mod log;
 mod manifest;

@@ -16,6 +16,9 @@ const ENTRY_OVERHEAD: u64 = 4096;
 /// What the wrapper's line begins with.
 const TRAILER: &str = "wheelfarm ";
 
+/// What the wrapper's line has at most, in bytes.
+const TRAILER_SIZE: usize = 64;
+
 /// Collects stdout up to a limit.
 pub(crate) struct Stdout {
     bytes: BytesMut,
@@ -52,6 +55,14 @@ impl Stdout {
             return Ok(());
         }
         Err(too_large(self.limit))
+    }
+
+    /// Whether the wrapper's line is there and says that the command failed.
+    pub(crate) fn says_failed(&self) -> bool {
+        let tail = self.bytes.len().saturating_sub(TRAILER_SIZE);
+        let tail = self.bytes.get(tail..).unwrap_or_default();
+        let line = tail.rsplit(|byte| *byte == 0).next().unwrap_or_default();
+        trailer(line).is_some_and(|trailer| trailer.code != 0)
     }
 
     /// The tar file, and the wrapper's line if the wrapper lived to write it.
@@ -192,6 +203,22 @@ mod tests {
             files,
             BTreeMap::from([("a/b.whl".to_owned(), Bytes::from("wheel"))])
         );
+    }
+
+    #[test]
+    fn the_trailer_of_a_failure_is_seen_when_it_comes() {
+        let mut stdout = Stdout::new(1000);
+        stdout
+            .push(&archive(&[("x", EntryType::Regular, "wheelfarm 1 0 0\n")]))
+            .unwrap();
+        assert!(!stdout.says_failed());
+        stdout.push(b"wheelfarm 1 ").unwrap();
+        assert!(!stdout.says_failed());
+        stdout.push(b"0 0\n").unwrap();
+        assert!(stdout.says_failed());
+        let mut stdout = Stdout::new(1000);
+        stdout.push(b"wheelfarm 0 0 0\n").unwrap();
+        assert!(!stdout.says_failed(), "it succeeded");
     }
 
     #[test]

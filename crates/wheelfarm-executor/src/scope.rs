@@ -97,6 +97,11 @@ impl Scope {
         Ok(name)
     }
 
+    /// Keeps a container when this scope ends.
+    pub(crate) fn keep_container(&mut self, name: &str) {
+        self.containers.retain(|container| container != name);
+    }
+
     /// Removes one container before the end.
     pub(crate) async fn remove_container(&mut self, name: &str) {
         remove_containers(&self.shared, &[name.to_owned()]).await;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 
 use crate::docker::Docker;
 use crate::error::{Result, engine, io};
+use crate::keep;
 use crate::run_lock::DeadRun;
 use crate::scope::{LABEL_LOCK, LABEL_RUNS, remove};
 use crate::tools::is_kept;
@@ -49,7 +51,11 @@ impl Docker {
         let volumes = volumes.volumes.unwrap_or_default();
 
         let mut owners: BTreeMap<PathBuf, Leftovers> = BTreeMap::new();
+        let names = |container: &ContainerSummary| container.names.clone().unwrap_or_default();
         for container in containers {
+            if names(&container).iter().any(|name| keep::is_kept(name)) {
+                continue;
+            }
             let lock = container
                 .labels
                 .and_then(|mut labels| labels.remove(LABEL_LOCK));

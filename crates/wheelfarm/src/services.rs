@@ -43,11 +43,13 @@ pub(crate) struct Choices {
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Builds that failed before are tried again.
     pub(crate) retry_failed: bool,
+    /// Containers of failed builds are kept; so what failed before is tried again, or there would be none.
+    pub(crate) keep_failed: bool,
 }
 
 impl Choices {
     fn failures_not_before(&self, config: &Config, now: u64) -> u64 {
-        if self.retry_failed {
+        if self.retry_failed || self.keep_failed {
             return u64::MAX;
         }
         let expiry = config.farm.failure_expiry;
@@ -109,6 +111,7 @@ pub(crate) async fn context(
             build_requires_not_before: if args.upgrade { now } else { 0 },
             failures_not_before: choices.failures_not_before(config, now),
         },
+        keep_failed: choices.keep_failed,
         build_tag: !args.no_build_tag,
         observer: progress.observer(),
         cancel: cancel.clone(),

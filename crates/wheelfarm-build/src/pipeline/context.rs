@@ -15,7 +15,7 @@ use wheelfarm_store::{Lease, Store};
 use wheelfarm_types::Digest;
 
 use super::slots::{Capacity, Claim, Slot, Slots};
-use crate::action::{Executor, ExecutorError, Limits, LogSink};
+use crate::action::{Executor, ExecutorError, ExecutorErrorKind, Limits, LogSink};
 use crate::environment::Environments;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::{Event, Observer, Stage, log_of};
@@ -41,6 +41,8 @@ pub struct Context {
     pub limits: Limits,
     /// How old answers may be.
     pub freshness: Freshness,
+    /// Whether containers of failed builds are kept.
+    pub keep_failed: bool,
     /// Whether wheels that we build get a build tag.
     pub build_tag: bool,
     /// Told what happens.
@@ -244,9 +246,12 @@ impl Context {
         stage: Stage,
         mut work: impl FnMut() -> BoxFuture<'a, Result<T, ExecutorError>>,
     ) -> Result<T, JobError> {
+        let mut lost = 0;
         for pause in RETRY_AFTER {
             match work().await {
-                Err(error) if error.kind.passes() && !self.cancel.is_cancelled() => {
+                Err(error) if error.kind.passes() && lost == 0 && !self.cancel.is_cancelled() => {
+                    // Once: it may be the action that ends everything around it.
+                    lost += u32::from(error.kind == ExecutorErrorKind::Lost);
                     self.emit(Event::Retried {
                         job: job.to_owned(),
                         stage,

@@ -83,13 +83,10 @@ pub(super) async fn remembered(
         ago(now.saturating_sub(at)),
         failure.reason
     );
-    let mut error = failed(job, recipe, &reason, failure.log, &text);
-    let retry = "`--retry-failed` tries it again";
-    error.hint = Some(match error.hint {
-        Some(hint) => format!("{hint}\n{retry}"),
-        None => retry.to_owned(),
-    });
-    Ok(Some(error))
+    let error = failed(job, recipe, &reason, failure.log, &text);
+    Ok(Some(
+        error.and_hint("`--retry-failed` tries it again".to_owned()),
+    ))
 }
 
 fn in_force(limits: &Limits) -> FailureLimits {

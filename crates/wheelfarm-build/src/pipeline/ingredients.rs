@@ -183,6 +183,7 @@ pub(super) async fn action(
         ],
         environment,
         network: recipe.network,
+        keep_failed: context.keep_failed,
         limits: limits(context, recipe),
     })
 }

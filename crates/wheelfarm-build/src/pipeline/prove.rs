@@ -142,6 +142,7 @@ async fn prove_in(
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         network: false,
+        keep_failed: false,
         limits: context.limits.clone(),
     };
     let slot = context.slot(Claim::default()).await?;

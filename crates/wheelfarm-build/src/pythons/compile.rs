@@ -250,6 +250,7 @@ impl<'a> Compiler<'a> {
                 .collect(),
             environment: environment.map(owned).into(),
             network: false,
+            keep_failed: false,
             limits: Limits {
                 cores: f64::from(cores),
                 memory: 4 << 30,

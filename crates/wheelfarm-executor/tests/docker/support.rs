@@ -117,6 +117,7 @@ impl Engine {
             command: ["sh", "-c", script].map(str::to_owned).into(),
             environment: BTreeMap::new(),
             network: false,
+            keep_failed: false,
             limits: Limits {
                 cores: 64.0,
                 memory: 256 << 20,

@@ -10,6 +10,10 @@ use wheelfarm_types::{ProjectName, PythonVersion, Target};
 use crate::config::Seconds;
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
@@ -28,6 +32,9 @@ pub(crate) struct BuildArgs {
     /// Try again what failed a short while ago with the same inputs
     #[arg(long)]
     pub(crate) retry_failed: bool,
+    /// Keep containers of failed builds, and say how to look into them; implies `--retry-failed`
+    #[arg(long)]
+    pub(crate) keep_failed: bool,
     /// Build everything twice, also what was built before; what differs is not delivered
     #[arg(long)]
     pub(crate) check_reproducible: bool,

@@ -112,6 +112,7 @@ async fn build(
             timeout: args.timeout,
             jobs: args.jobs,
             retry_failed: args.retry_failed,
+            keep_failed: args.keep_failed,
         },
     )
     .await?;
