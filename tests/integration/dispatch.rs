@@ -106,54 +106,61 @@ fn a_build_that_reached_a_limit_is_tried_again_with_another_one() {
     assert_eq!(run("4s"), (false, 1));
 }
 
+/// States of all processes of a container but its first and those of the command itself: `T` is stopped.
+const STATES: &str = "for file in /proc/[0-9]*/stat; do read -r pid name state parent rest <$file; [ $pid = 1 ] || [ $pid = $$ ] || echo $state; done";
+
 #[test]
 fn a_failed_container_is_kept_on_request_and_can_be_looked_into() {
     needs_docker!();
-    let backend = r#"
+    let broken = r#"
 def build_wheel(directory, config_settings=None, metadata_directory=None):
     open("/build/trace", "w").write("was here")
     print("the last words", file=sys.stderr, flush=True)
-    if VERSION == "2.0":
-        time.sleep(10**6)
     raise SystemExit(9)
 "#;
+    let endless = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    while True: pass\n";
     let index = Index::start()
         .unwrap()
-        .with(&Sdist::with_backend("wfkept", "1.0", &[], backend))
+        .with(&Sdist::with_backend("wfbroken", "1.0", &[], broken))
         .unwrap()
-        .with(&Sdist::with_backend("wfkept", "2.0", &[], backend))
+        .with(&Sdist::with_backend("wfendless", "1.0", &[], endless))
         .unwrap();
     let farm = only(Farm::new().unwrap(), &index);
-    for (version, said, timeout) in [("1.0", "exit code 9", "10m"), ("2.0", "time limit", "12s")] {
-        let requirement = format!("wfkept=={version}");
-        let arguments = [
-            &requirement,
-            "--image",
-            "debian-12",
-            "--keep-failed",
-            "--timeout",
-            timeout,
-        ];
-        let run = farm.build(arguments).unwrap();
-        let failures = failed(&run, 3, &[said], &["docker exec -it ", "docker rm -f "]);
-        let failure = failures.first().unwrap();
+    let engine = Engine::connect().unwrap();
+    let kept = |project, timeout, said| {
+        let options = ["--image", "debian-12", "--keep-failed", "--timeout"];
+        let run = farm.build([&[project], &options[..], &[timeout]].concat());
+        let failures = failed(&run.unwrap(), 3, &[said], &["docker exec -it "]);
+        let [failure] = failures.try_into().unwrap();
+        let hint = failure.hint.clone().unwrap();
+        let container = hint.rsplit("`docker rm -f ").next().unwrap();
+        let container = container.split('`').next().unwrap().to_owned();
         assert!(
-            failure.tail.iter().any(|line| line == "the last words"),
-            "{failure:?}"
+            hint.contains(&format!("`docker exec -it {container} sh`")),
+            "{hint}"
         );
-        let commands: Vec<_> = failure.hint.as_ref().unwrap().split('`').collect();
-        let container = commands[3].rsplit(' ').next().unwrap();
-        assert_eq!(commands[1], format!("docker exec -it {container} sh"));
+        (failure, container)
+    };
+    let (failure, broken) = kept("wfbroken", "10m", "exit code");
+    assert!(
+        failure.tail.contains(&"the last words".to_owned()),
+        "{failure:?}"
+    );
+    let (_, endless) = kept("wfendless", "4s", "time limit");
 
-        // Another run of the same farm leaves it alone.
-        farm.run(["images", "list"]).unwrap();
-        let engine = Engine::connect().unwrap();
-        let (code, printed) = engine.exec(container, &["cat", "/build/trace"]).unwrap();
-        assert_eq!((code, printed.as_str()), (0, "was here"));
-        engine.remove(container).unwrap();
+    // Another run of the same farm leaves them alone.
+    farm.run(["images", "list"]).unwrap();
+    let (code, printed) = engine.exec(&broken, &["cat", "/build/trace"]).unwrap();
+    assert_eq!((code, printed.as_str()), (0, "was here"));
+    let (code, printed) = engine.exec(&endless, &["sh", "-c", STATES]).unwrap();
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.lines().count() > 0, "nothing is left of it");
+    assert!(printed.lines().all(|state| state == "T"), "{printed}");
+
+    for container in [broken, endless] {
+        engine.remove(&container).unwrap();
     }
     farm.run(["images", "list"]).unwrap();
-    let engine = Engine::connect().unwrap();
     assert_eq!(engine.farm_containers(&farm.cache()).unwrap(), []);
     assert_eq!(engine.farm_volumes(&farm.cache()).unwrap(), [""; 0]);
 }

@@ -5,15 +5,21 @@
 //! being ended. The container's name says that it is kept, which a label, fixed when it was made, could not; sweeps
 //! leave such names alone. The volume of its inputs is removed by the first sweep after it.
 
-use bollard::exec::StartExecOptions;
+use std::time::Duration;
+
+use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use bollard::query_parameters::RenameContainerOptionsBuilder;
+use futures::StreamExt;
 use wheelfarm_build::action::Kept;
 
 use crate::scope::Scope;
 
 /// What the name of a container that is kept begins with.
 const PREFIX: &str = "wheelfarm-failed-";
+
+/// How long stopping a few processes may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the shell around a command does after it has told how that failed; `$code` is the command's exit code.
 pub(crate) const SLEEP: &str = r#"if [ "$code" != 0 ]; then
@@ -46,15 +52,20 @@ pub(crate) async fn freeze(scope: &Scope, container: &str) {
     let stop = ["/bin/sh", "-c", "kill -STOP -1"].map(str::to_owned);
     let config = ExecConfig {
         cmd: Some(stop.into()),
+        attach_stdout: Some(true),
         ..ExecConfig::default()
     };
     let client = &scope.shared.client;
+    let run = async {
+        let made = client.create_exec(container, config).await?;
+        let options = StartExecOptions::default();
+        if let StartExecResults::Attached { output, .. } =
+            client.start_exec(&made.id, Some(options)).await?
+        {
+            output.for_each(|_| std::future::ready(())).await;
+        }
+        Ok::<_, bollard::errors::Error>(())
+    };
     // Whether it works or not, the container is kept: at worst it goes on.
-    if let Ok(made) = client.create_exec(container, config).await {
-        let options = StartExecOptions {
-            detach: true,
-            ..StartExecOptions::default()
-        };
-        client.start_exec(&made.id, Some(options)).await.ok();
-    }
+    tokio::time::timeout(PATIENCE, run).await.ok();
 }
