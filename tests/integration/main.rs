@@ -8,6 +8,7 @@ mod build_requirements;
 mod configuration;
 mod crashes;
 mod dispatch;
+mod emulated;
 mod engine;
 mod failing_builds;
 mod given_sources;

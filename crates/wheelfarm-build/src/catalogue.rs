@@ -39,6 +39,9 @@ pub struct BuilderImage {
     pub source: ImageSource,
     /// The one to pull when nothing is there and nothing was asked for.
     pub default: bool,
+    /// Whether it is of another architecture than the machine, so that what runs in it is emulated and takes 15 to 25
+    /// times as long. Such an image is used only when it, or a target of its architecture, is asked for.
+    pub emulated: bool,
 }
 
 /// Where a builder image comes from.
@@ -92,6 +95,15 @@ struct Data {
     debian: Vec<Debian>,
     debian_recipe: DebianRecipe,
     python_sources: BTreeMap<PythonVersion, Vec<String>>,
+    emulated: Vec<Emulated>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Emulated {
+    host: Arch,
+    arch: Arch,
+    suffix: String,
 }
 
 #[derive(Deserialize)]
@@ -115,19 +127,41 @@ struct Debian {
 }
 
 impl Catalogue {
-    /// The catalogue that is compiled in, for machines of `arch`; the lowest C library first.
+    /// The catalogue that is compiled in, for machines of `arch`; the lowest C library first, emulated images last.
     ///
     /// # Panics
     /// Never: a test parses the data.
     pub fn builtin(arch: Arch) -> Self {
         let data: Data = toml::from_str(DATA).expect("images/catalogue.toml is checked by a test");
-        let target = |policy: &str| -> Target {
+        let target_of = |policy: &str, arch: Arch| -> Target {
             format!("{policy}_{arch}")
                 .parse()
                 .expect("images/catalogue.toml is checked by a test")
         };
+        let target = |policy: &str| target_of(policy, arch);
         let mut images = Vec::new();
+        let guests: Vec<_> = data
+            .emulated
+            .iter()
+            .filter(|guest| guest.host == arch)
+            .collect();
         for image in data.debian {
+            for guest in &guests {
+                images.push(BuilderImage {
+                    target: target_of(&image.policy, guest.arch),
+                    name: format!("{}-{}", image.name, guest.suffix),
+                    manager: PackageManager::Apt,
+                    pythons: vec![image.python],
+                    compiled: BTreeMap::new(),
+                    // It would take hours.
+                    compilable: BTreeSet::new(),
+                    source: ImageSource::Debian {
+                        suite: image.suite.clone(),
+                    },
+                    default: false,
+                    emulated: true,
+                });
+            }
             images.push(BuilderImage {
                 target: target(&image.policy),
                 name: image.name,
@@ -142,6 +176,7 @@ impl Catalogue {
                     .collect(),
                 source: ImageSource::Debian { suite: image.suite },
                 default: false,
+                emulated: false,
             });
         }
         for image in data.official {
@@ -159,10 +194,11 @@ impl Catalogue {
                     reference: reference.clone(),
                 },
                 default: image.default,
+                emulated: false,
             });
         }
         // glibc sorts before musl.
-        images.sort_by_key(|image| image.target.libc);
+        images.sort_by_key(|image| (image.emulated, image.target.libc));
         Self {
             images,
             debian_recipe: data.debian_recipe,
@@ -273,7 +309,7 @@ mod tests {
             assert!(
                 catalogue
                     .images()
-                    .is_sorted_by_key(|image| image.target.libc),
+                    .is_sorted_by_key(|image| (image.emulated, image.target.libc)),
                 "{arch}"
             );
         }

@@ -119,7 +119,9 @@ pub fn select(
     selection: &Selection,
 ) -> Result<Vec<Cell>, MatrixError> {
     let images: Vec<BuilderImage> = if selection.images.is_empty() {
-        available.to_vec()
+        // What is emulated is for who asks for it, by name or by target.
+        let native = |image: &&BuilderImage| !image.emulated || !selection.targets.is_empty();
+        available.iter().filter(native).cloned().collect()
     } else {
         let named = |name: &String| {
             let image = catalogue.get(name).cloned();
@@ -391,6 +393,23 @@ mod tests {
         // Debian has no source of it.
         let hint = cells(&DEBIANS, &[], &["3.12"], &[]).unwrap_err().hint();
         assert!(!hint.unwrap().contains("images build"));
+    }
+
+    #[test]
+    fn an_emulated_image_is_used_only_when_asked_for() {
+        let here = ["debian-12-arm64"];
+        assert_eq!(cells(&here, &[], &[], &[]).unwrap(), [""; 0]);
+        assert!(cells(&here, &[], &["3.11"], &[]).is_err());
+        let cell = ["cp311-manylinux_2_36_aarch64 in debian-12-arm64"];
+        let target = ["manylinux_2_36_aarch64"];
+        assert_eq!(cells(&here, &[], &[], &target).unwrap(), cell);
+        assert_eq!(cells(&[], &here, &[], &[]).unwrap(), cell);
+        let error = cells(&DEBIANS, &[], &[], &target).unwrap_err();
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains("`wheelfarm images build debian-12-arm64`"),
+            "{hint}"
+        );
     }
 
     #[test]

@@ -64,20 +64,28 @@ impl Docker {
         let suite = suite.clone();
         let arch = image.target.arch;
         let recipe = recipe.clone();
-        self.supervise(cancel, |shared, cancel| async move {
-            let directory = temporary_directory()?;
-            let tar = directory.path().join("root.tar");
-            let mut command = mmdebstrap(&recipe, directory.path());
-            root_arguments(&mut command, &suite, arch, &recipe, role, &tar);
-            run(command, &format!("make {name}"), &progress, &cancel).await?;
-            progress(&format!("importing {name}"));
-            let import = import(&shared, &name, &tar, arch);
-            cancel
-                .run_until_cancelled(import)
-                .await
-                .ok_or_else(|| cancelled(format!("importing {name}")))?
+        let emulated = image.emulated;
+        let made = self
+            .supervise(cancel, |shared, cancel| async move {
+                let directory = temporary_directory()?;
+                let tar = directory.path().join("root.tar");
+                let mut command = mmdebstrap(&recipe, directory.path());
+                root_arguments(&mut command, &suite, arch, &recipe, role, &tar);
+                run(command, &format!("make {name}"), &progress, &cancel).await?;
+                progress(&format!("importing {name}"));
+                let import = import(&shared, &name, &tar, arch);
+                cancel
+                    .run_until_cancelled(import)
+                    .await
+                    .ok_or_else(|| cancelled(format!("importing {name}")))?
+            })
+            .await;
+        made.map_err(|mut error| {
+            if emulated && error.kind == ExecutorErrorKind::ImageUnavailable {
+                error.hint = Some("Programs of the other architecture must run here: `apt-get install qemu-user-static binfmt-support` on Debian and Ubuntu.".to_owned());
+            }
+            error
         })
-        .await
     }
 }
 

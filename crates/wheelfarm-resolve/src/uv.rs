@@ -36,6 +36,8 @@ struct PinnedWheel {
 pub struct Uv {
     /// Its version.
     pub version: String,
+    /// What it runs on.
+    pub arch: Arch,
     /// The executable's blob: what build containers get.
     pub blob: Digest,
     /// A file with the same bytes.
@@ -106,6 +108,7 @@ impl Uv {
         }
         Ok(Self {
             version: pin.version,
+            arch,
             blob,
             path,
         })

@@ -10,9 +10,9 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
-use wheelfarm_resolve::{Fetcher, Resolver};
+use wheelfarm_resolve::{Fetcher, Resolver, Uv};
 use wheelfarm_store::{Lease, Store};
-use wheelfarm_types::Digest;
+use wheelfarm_types::{Arch, Digest};
 
 use super::slots::{Capacity, Claim, Slot, Slots};
 use crate::action::{Executor, ExecutorError, ExecutorErrorKind, Limits, LogSink};
@@ -20,6 +20,7 @@ use crate::environment::Environments;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::{Event, Observer, Stage, log_of};
 use crate::recipes::Recipes;
+use crate::records::PinnedFile;
 
 /// Services and settings for jobs.
 pub struct Context {
@@ -189,6 +190,21 @@ impl Context {
     async fn unless_cancelled<T>(&self, wait: impl Future<Output = T>) -> Result<T, JobError> {
         let waited = self.cancel.run_until_cancelled(wait).await;
         waited.ok_or_else(cancelled)
+    }
+
+    /// The PEP 517 front end for builds on `arch`: uv, which is the resolver's own only if it runs on that.
+    pub(crate) async fn front_end(&self, arch: Arch) -> Result<PinnedFile, JobError> {
+        let own = &self.resolver.uv;
+        let sha256 = if arch == own.arch {
+            own.blob
+        } else {
+            let tools = self.cache.join("tools");
+            Uv::obtain(&self.store, &tools, arch, None).await?.blob
+        };
+        Ok(PinnedFile {
+            name: format!("uv {}", own.version),
+            sha256,
+        })
     }
 
     /// Sends an event.

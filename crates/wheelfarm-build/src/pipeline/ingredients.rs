@@ -52,17 +52,13 @@ pub(super) fn environment_variables(recipe: &Recipe) -> BTreeMap<String, String>
 }
 
 /// Everything that can change the bytes of the wheel.
-pub(super) fn raw_inputs(
-    context: &Context,
-    job: &Job,
-    basis: &Basis<'_>,
-    requires: &BuildRequires,
-) -> RawInputs {
+pub(super) fn raw_inputs(job: &Job, basis: &Basis<'_>, requires: &BuildRequires) -> RawInputs {
     let Basis {
         sdist,
         recipe,
         environment,
         env,
+        front_end,
     } = basis;
     let mut build_requires: Vec<_> = requires
         .files()
@@ -87,10 +83,7 @@ pub(super) fn raw_inputs(
         manifest: environment.manifest_digest(),
         generation: environment.generation,
         build_requires,
-        front_end: PinnedFile {
-            name: format!("uv {}", context.resolver.uv.version),
-            sha256: context.resolver.uv.blob,
-        },
+        front_end: front_end.clone(),
         scripts: Digest::of([BUILD_SH, BUILD_PY].concat()),
         env: BTreeMap::clone(env),
         config_settings: recipe.config_settings.clone(),
@@ -173,7 +166,7 @@ pub(super) async fn action(
         name: format!("build {}", job.id()),
         image,
         inputs,
-        tools: [("uv".to_owned(), context.resolver.uv.blob)].into(),
+        tools: [("uv".to_owned(), prepared.inputs.front_end.sha256)].into(),
         trees: job.cell.image.trees(job.cell.python),
         command: vec![
             "/bin/sh".to_owned(),

@@ -19,7 +19,7 @@ use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::history;
 use crate::recipes::Recipe;
-use crate::records::{BuildOutcome, HistoryRecord, RawInputs, RawRecord, kind};
+use crate::records::{BuildOutcome, HistoryRecord, PinnedFile, RawInputs, RawRecord, kind};
 
 /// Bytes of what a back end asks for.
 const MOST_ASKED: usize = 1 << 20;
@@ -60,6 +60,8 @@ pub(super) struct Basis<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) environment: EnvironmentRecord,
     pub(super) env: BTreeMap<String, String>,
+    /// The PEP 517 front end.
+    pub(super) front_end: PinnedFile,
 }
 
 /// A build that can begin: all that identifies it.
@@ -119,6 +121,7 @@ pub(super) async fn prepare<'a>(
         recipe,
         environment,
         env: environment_variables(recipe),
+        front_end: context.front_end(job.cell.target.arch).await?,
     };
     let source = job.source_key(sdist);
     let dynamic_key = requires::dynamic_key(job, source, &basis.environment, recipe, &basis.env);
@@ -130,7 +133,7 @@ pub(super) async fn prepare<'a>(
         Requires::Known(requires) => requires,
         Requires::Missing(jobs) => return Ok((Some(basis), RawLook::Requires(jobs))),
     };
-    let inputs = raw_inputs(context, job, &basis, &requires);
+    let inputs = raw_inputs(job, &basis, &requires);
     let prepared = Prepared {
         system,
         requires,
@@ -286,6 +289,7 @@ pub(super) async fn build(
                 .await?;
             let basis = Basis {
                 env: record.inputs.env.clone(),
+                front_end: record.inputs.front_end.clone(),
                 sdist,
                 recipe,
                 environment,

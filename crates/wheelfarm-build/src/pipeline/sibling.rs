@@ -16,8 +16,8 @@ use crate::error::JobError;
 use crate::records::{RawRecord, SharedRecord, kind};
 
 /// What names all builds that differ in nothing but their Python.
-fn key(context: &Context, job: &Job, basis: &Basis<'_>) -> Digest {
-    let inputs = raw_inputs(context, job, basis, &BuildRequires::default());
+fn key(job: &Job, basis: &Basis<'_>) -> Digest {
+    let inputs = raw_inputs(job, basis, &BuildRequires::default());
     let mut value = serde_json::to_value(&inputs).unwrap_or_default();
     if let Value::Object(members) = &mut value {
         for member in ["python", "interpreter", "build_requires"] {
@@ -56,12 +56,7 @@ pub(super) async fn note(
     let shared = SharedRecord { python, raw_key };
     context
         .store
-        .append(
-            kind::SHARED,
-            &key(context, job, basis),
-            number(python),
-            &shared,
-        )
+        .append(kind::SHARED, &key(job, basis), number(python), &shared)
         .await?;
     Ok(())
 }
@@ -73,7 +68,7 @@ pub(super) async fn find(
     basis: &Basis<'_>,
 ) -> Result<Option<RawWheel>, JobError> {
     let python = job.cell.python;
-    let key = key(context, job, basis);
+    let key = key(job, basis);
     let Some((_, shared)) = context
         .store
         .latest::<SharedRecord>(kind::SHARED, &key)

@@ -54,7 +54,7 @@ pub(crate) async fn run(
         cancel: &cancel,
         progress: &progress,
     };
-    let built = build(&args, &inputs, &config, parts).await;
+    let built = build(&args, &inputs, &config, parts, printer).await;
     progress.finish();
     docker.close().await;
     let (report, downloaded) = built?;
@@ -94,6 +94,7 @@ async fn build(
     inputs: &Inputs,
     config: &Config,
     parts: Parts<'_>,
+    printer: Printer,
 ) -> Result<(wheelfarm_coordinator::Report, u64), Failure> {
     let selected = &args.selection;
     let cells = selection::cells(
@@ -104,6 +105,11 @@ async fn build(
         selection::Pull::Default(parts.cancel, parts.progress),
     )
     .await?;
+    for name in selection::emulated(&cells) {
+        printer.note(format_args!(
+            "{name} is emulated on this machine: what runs in it takes 15 to 25 times as long"
+        ));
+    }
     let context = services::context(
         parts,
         selected,

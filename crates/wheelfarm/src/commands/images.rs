@@ -70,7 +70,7 @@ async fn list(
             .map(|listed| {
                 json!({
                     "name": listed.image.name, "target": listed.image.target, "pythons": listed.image.pythons,
-                    "compilable": listed.image.compilable,
+                    "compilable": listed.image.compilable, "emulated": listed.image.emulated,
                     "here": listed.builder.is_some(), "runtime_here": listed.runtime.is_some(),
                     "id": listed.builder.as_ref().map(|facts| &facts.id),
                     "size": listed.builder.as_ref().map(|facts| facts.size),
@@ -84,14 +84,16 @@ async fn list(
     for listed in images {
         let image = &listed.image;
         let pythons: Vec<_> = image.pythons.iter().map(ToString::to_string).collect();
+        let emulated = if image.emulated { ", emulated" } else { "" };
         let state = match &listed.builder {
             Some(facts) => format!(
-                "{} ({}){}",
+                "{} ({}){}{}",
                 "here".green(),
                 size(facts.size),
+                emulated.yellow(),
                 more(image).dimmed()
             ),
-            None => image.command().dimmed().to_string(),
+            None => format!("{}{}", image.command().dimmed(), emulated.yellow()),
         };
         printer.result(format_args!(
             "{:<16} {:<24} {:<36} {state}",

@@ -210,7 +210,13 @@ pub(crate) async fn cells(
             known.push(image.clone());
         }
     }
-    if known.is_empty() && selection.images.is_empty() {
+    // One that is emulated is no answer to who asked for nothing.
+    let nothing = if selection.targets.is_empty() {
+        known.iter().all(|image| image.emulated)
+    } else {
+        known.is_empty()
+    };
+    if nothing && selection.images.is_empty() {
         known.push(default_image(&catalogue, docker, pull).await?);
     }
     matrix::select(&catalogue, &known, &selection).map_err(|with_seen| {
@@ -237,6 +243,13 @@ async fn default_image(
 
 fn no_image() -> Failure {
     Failure::machine("there is no builder image here, and none is published for this architecture")
+}
+
+/// The images of `cells` that this machine emulates.
+pub(crate) fn emulated(cells: &[Cell]) -> BTreeSet<&str> {
+    let images = cells.iter().map(|cell| &cell.image);
+    let emulated = images.filter(|image| image.emulated);
+    emulated.map(|image| image.name.as_str()).collect()
 }
 
 async fn pull_default(

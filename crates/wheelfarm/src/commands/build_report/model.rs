@@ -49,6 +49,9 @@ pub(crate) struct Wheel {
     pub(crate) python: PythonVersion,
     pub(crate) target: Target,
     pub(crate) image: String,
+    /// Built and proved under emulation of another architecture.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) emulated: bool,
     /// Where and for what: `cp311-manylinux_2_36_x86_64`.
     pub(crate) cell: String,
     pub(crate) filename: WheelFilename,
@@ -266,6 +269,7 @@ impl Wheel {
             target: cell.target,
             cell: cell.id(),
             image: cell.image.name.clone(),
+            emulated: cell.image.emulated && artifact.origin != Origin::Index,
             filename: artifact.filename,
             sha256: artifact.wheel,
             size: artifact.size,
@@ -382,6 +386,7 @@ pub(crate) mod tests {
                 python: "3.11".parse().unwrap(),
                 target: "manylinux_2_36_x86_64".parse().unwrap(),
                 image: "debian-12".to_owned(),
+                emulated: false,
                 cell: cell.to_owned(),
                 filename: filename.parse().unwrap(),
                 path: Path::new("wheelhouse").join(filename),

@@ -25,6 +25,7 @@ pub(super) fn notes(report: &BuildReport) -> Vec<Note> {
         )));
     }
     notes.extend(network(&report.wheels));
+    notes.extend(emulated(&report.wheels));
     notes.extend(upstream(&report.wheels));
     notes.extend(runtime_packages(report));
     notes.extend(absent(&report.wheels));
@@ -57,6 +58,13 @@ fn network(wheels: &[Wheel]) -> Option<Note> {
             words(names.iter().map(String::as_str))
         ))
     })
+}
+
+/// Where wheels were built and proved under emulation.
+fn emulated(wheels: &[Wheel]) -> Option<Note> {
+    let wheels = wheels.iter().filter(|wheel| wheel.emulated);
+    let cells = words(wheels.map(|wheel| wheel.cell.as_str()));
+    (!cells.is_empty()).then(|| note(format!("built and proved under emulation: {cells}")))
 }
 
 /// What wheels of the index claim and do not hold.
@@ -194,6 +202,17 @@ mod tests {
 
     use super::*;
     use crate::commands::build_report::model::tests::example;
+
+    #[test]
+    fn emulation_is_told_by_cell() {
+        let mut report = example();
+        for wheel in &mut report.wheels {
+            wheel.emulated = true;
+            wheel.cell = "cp311-manylinux_2_36_aarch64".to_owned();
+        }
+        let told = "built and proved under emulation: cp311-manylinux_2_36_aarch64";
+        assert_eq!(notes(&report), [note(told.to_owned())]);
+    }
 
     #[test]
     fn what_was_built_with_network_is_named_once() {
