@@ -91,6 +91,7 @@ fn tests_are_python_or_the_wheels_own_program() {
 fn libraries_of_the_system_are_not_vendored() {
     for (project, library) in [
         ("systemd-python", "libsystemd.so.0"),
+        ("dbus-python", "libdbus-1.so.3"),
         ("mpi4py", "libmpi.so.*"),
     ] {
         let recipe = &recipes()[&project.parse().unwrap()];
