@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 PREFIX = "/build/env"
 PYTHON = os.path.join(PREFIX, "bin", "python")
@@ -92,9 +93,10 @@ def prove(wheel):
         error, fatal = run(shlex.split(wheel["test"]), wheel["absent"])
         if error is not None:
             (failed if fatal or not wheel["absent"] else noted)[wheel["test"]] = error
-    print("%s: imported %s" % (wheel["project"], ", ".join(imported) or "nothing"))
-    for what, error in sorted(failed.items()):
-        print("%s: %s failed: %s" % (wheel["project"], what, error))
+    lines = ["%s: imported %s" % (wheel["project"], ", ".join(imported) or "nothing")]
+    lines += ["%s: %s failed: %s" % (wheel["project"], what, error) for what, error in sorted(failed.items())]
+    # In one piece: others print at the same time.
+    sys.stdout.write("".join(line + "\n" for line in lines))
     return {"imported": imported, "noted": noted, "failed": failed}
 
 
@@ -102,8 +104,11 @@ def main():
     with open("/in/prove.json") as file:
         wheels = json.load(file)
     install()
+    # The threads wait for the processes that they start.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        proofs = list(pool.map(prove, wheels))
     with open("/build/out/proof.json", "w") as file:
-        json.dump({wheel["project"]: prove(wheel) for wheel in wheels}, file)
+        json.dump({wheel["project"]: proof for wheel, proof in zip(wheels, proofs)}, file)
 
 
 main()

@@ -8,6 +8,9 @@ use wheelfarm_tests::wheel::platforms;
 use super::Measured;
 use super::theirs::Pip;
 
+/// From how many system packages libraries are listed: all are in the wheel's SBOM.
+const LISTED: usize = 25;
+
 /// Where the time of a cold run went: seconds of all jobs, by stage.
 pub(super) fn cold(report: &Report) {
     let mut stages: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
@@ -124,9 +127,13 @@ fn vendored(wheel: &ReportedWheel) -> String {
         let package = library.package.as_deref().unwrap_or("no package");
         packages.entry(package).or_default().push(&library.soname);
     }
-    let texts: Vec<_> = packages
+    let mut texts: Vec<_> = packages
         .iter()
         .map(|(package, sonames)| format!("{} ({package})", sonames.join(", ")))
         .collect();
+    if texts.len() > LISTED {
+        let more = texts.split_off(LISTED).len();
+        texts.push(format!("and those of {more} more packages"));
+    }
     texts.join("; ")
 }
