@@ -234,8 +234,9 @@ pub(super) async fn build(
         // Who was in flight before has learned that the back end asks for more.
         return Ok(false);
     }
+    // Who waits is not at work: the stage begins with the lane.
+    let lane = context.fetching().await?;
     let fetch = async {
-        let _lane = context.fetching().await?;
         context.fetcher.fetch(sdist).await?;
         for wheel in &prepared.requires.wheels {
             context.fetcher.fetch(wheel).await?;
@@ -243,6 +244,7 @@ pub(super) async fn build(
         Ok(())
     };
     context.staged(&id, Stage::Fetch, fetch).await?;
+    drop(lane);
     let slot = context.slot(claim).await?;
     let share = slot.share();
     let action = action(context, job, sdist, recipe, &prepared, image, share).await?;

@@ -41,8 +41,9 @@ pub async fn reproduce(context: &Context, job: &Job) -> Result<(), JobError> {
     if environment != prepared.environment {
         return Err(gone());
     }
+    // Who waits is not at work: the stage begins with the lane.
+    let lane = context.fetching().await?;
     let fetch = async {
-        let _lane = context.fetching().await?;
         context.fetcher.fetch(sdist).await?;
         for wheel in &prepared.requires.wheels {
             context.fetcher.fetch(wheel).await?;
@@ -50,6 +51,7 @@ pub async fn reproduce(context: &Context, job: &Job) -> Result<(), JobError> {
         Ok(())
     };
     context.staged(&id, Stage::Fetch, fetch).await?;
+    drop(lane);
     let slot = context.slot(claim).await?;
     let share = slot.share();
     let action = action(context, job, sdist, &recipe, &prepared, image, share).await?;

@@ -71,12 +71,13 @@ pub(super) async fn build_system_of(
     {
         return Ok(record.build_system);
     }
+    let lane = context.fetching().await?;
     let fetch = async {
-        let _lane = context.fetching().await?;
         let digest = context.fetcher.fetch(sdist).await?;
         Ok(context.store.get(&digest).await?)
     };
     let (bytes, _) = context.staged(&job.id(), Stage::Fetch, fetch).await?;
+    drop(lane);
     let filename = sdist.filename.clone();
     let subdirectory = job.subdirectory().map(str::to_owned);
     let record = SourceRecord {

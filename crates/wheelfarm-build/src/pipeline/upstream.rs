@@ -50,9 +50,9 @@ pub(super) async fn settle(
 ) -> Result<(), JobError> {
     let inputs = inputs_of(job, wheel, recipe);
     let key = crate::key::canonical_digest(&inputs);
+    // Holds the wheel in memory while it is audited: as many as are fetched at a time.
+    let lane = context.fetching().await?;
     let work = async {
-        // Holds the wheel in memory while it is audited: as many as are fetched at a time.
-        let _lane = context.fetching().await?;
         let digest = context.fetcher.fetch(wheel).await?;
         if known(context, job, wheel, recipe).await?.is_some() {
             return Ok(());
@@ -82,6 +82,7 @@ pub(super) async fn settle(
         Ok(())
     };
     context.staged(&job.id(), Stage::Fetch, work).await?;
+    drop(lane);
     Ok(())
 }
 

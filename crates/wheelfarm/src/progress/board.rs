@@ -3,7 +3,7 @@
 //! A running job has a row of its own and keeps it until it ends; rows of jobs that ended stay empty until others
 //! take them. So no line changes its place while one looks at it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wheelfarm_build::{Event, Stage};
@@ -22,6 +22,8 @@ const LINE: usize = 300;
 pub(crate) struct Board {
     jobs: BTreeMap<String, Job>,
     rows: Vec<Option<String>>,
+    /// Rows whose owner does nothing now, or that have none.
+    idle: BTreeSet<usize>,
     /// Of the names in rows, so far: rows must not move sideways either.
     name_width: usize,
     counts: Counts,
@@ -41,6 +43,7 @@ struct Job {
     /// Was announced: images and resolutions are not.
     planned: bool,
     stage: Option<(Stage, Duration)>,
+    row: Option<usize>,
     /// When the last stage ended.
     idle_since: Duration,
     last_line: String,
@@ -91,17 +94,40 @@ impl Board {
         job.stage = Some((stage, at));
         job.last_line.clear();
         self.name_width = self.name_width.max(width(name));
-        if self.rows.iter().flatten().any(|owner| owner == name) {
+        if let Some(row) = job.row {
+            self.idle.remove(&row);
             return;
         }
-        let free = self
-            .rows
-            .iter()
-            .position(|owner| self.is_free(owner.as_deref(), at));
+        let free = self.idle.iter().copied().find(|row| self.is_free(*row, at));
         let place = free.unwrap_or(self.rows.len());
-        match self.rows.get_mut(place) {
-            Some(row) => *row = Some(name.to_owned()),
-            None => self.rows.push(Some(name.to_owned())),
+        self.give(place, Some(name.to_owned()));
+    }
+
+    /// Makes `owner` the owner of row `place`; who had it has none.
+    fn give(&mut self, place: usize, owner: Option<String>) {
+        if self.rows.len() <= place {
+            self.rows.resize(place + 1, None);
+        }
+        let is_idle = match owner.as_ref().and_then(|name| self.jobs.get_mut(name)) {
+            Some(job) => {
+                job.row = Some(place);
+                job.stage.is_none()
+            }
+            None => true,
+        };
+        if is_idle {
+            self.idle.insert(place);
+        } else {
+            self.idle.remove(&place);
+        }
+        let before = self
+            .rows
+            .get_mut(place)
+            .and_then(|row| std::mem::replace(row, owner));
+        if let Some(job) = before.and_then(|name| self.jobs.get_mut(&name))
+            && job.row == Some(place)
+        {
+            job.row = None;
         }
     }
 
@@ -111,6 +137,7 @@ impl Board {
         };
         if job.stage.take().is_some() {
             job.idle_since = at;
+            self.idle.extend(job.row);
             self.counts.running = self.counts.running.saturating_sub(1);
             if job.planned {
                 self.counts.waiting += 1;
@@ -119,7 +146,8 @@ impl Board {
     }
 
     /// Whether a row may go to somebody else.
-    fn is_free(&self, owner: Option<&str>, at: Duration) -> bool {
+    fn is_free(&self, row: usize, at: Duration) -> bool {
+        let owner = self.rows.get(row).and_then(Option::as_ref);
         let Some(job) = owner.and_then(|name| self.jobs.get(name)) else {
             return true;
         };
@@ -154,23 +182,26 @@ impl Board {
 
     /// Gives empty rows that are shown to running jobs that have one below.
     fn fill_gaps(&mut self, most: usize, at: Duration) {
-        for hidden in most..self.rows.len() {
-            let is_running =
-                |name: &String| self.jobs.get(name).is_some_and(|job| job.stage.is_some());
-            let runs = self
-                .rows
-                .get(hidden)
-                .and_then(Option::as_ref)
-                .is_some_and(is_running);
-            let gap = self
-                .rows
-                .iter()
-                .take(most)
-                .position(|owner| self.is_free(owner.as_deref(), at));
-            if let (true, Some(gap)) = (runs, gap) {
-                self.rows.swap(gap, hidden);
-            }
+        let shown = self.idle.range(..most).copied();
+        let gaps: Vec<_> = shown.filter(|row| self.is_free(*row, at)).collect();
+        if gaps.is_empty() {
+            return;
         }
+        let hidden = most..self.rows.len();
+        let running: Vec<_> = hidden
+            .filter(|row| !self.idle.contains(row))
+            .take(gaps.len())
+            .collect();
+        for (gap, hidden) in gaps.into_iter().zip(running) {
+            let owner = self.rows.get(hidden).cloned().flatten();
+            self.give(gap, owner);
+            self.give(hidden, None);
+        }
+        while self.rows.last().is_some_and(Option::is_none) {
+            self.rows.pop();
+        }
+        let length = self.rows.len();
+        self.idle.retain(|row| *row < length);
     }
 
     fn row(&self, name: &str, stage: Stage, elapsed: Duration, columns: usize) -> String {
@@ -340,6 +371,34 @@ mod tests {
         }
         let lines = board.lines(at(4), 80, 6);
         assert_eq!(lines.len(), 4, "{lines:#?}");
+    }
+
+    #[test]
+    fn a_thousand_jobs_each_have_one_row_at_most() {
+        let mut board = Board::default();
+        let jobs: Vec<_> = (0..1000).map(|n| format!("job-{n}")).collect();
+        for second in 0..30 {
+            for (n, job) in jobs.iter().enumerate() {
+                match (n as u64 + second) % 5 {
+                    0 => stage(&mut board, job, Stage::Fetch, second),
+                    1 => took(&mut board, job, Stage::Fetch, second),
+                    2 => stage(&mut board, job, Stage::Build, second),
+                    3 if n % 7 == 0 => ended(&mut board, job, n % 2 == 0, second),
+                    _ => {}
+                }
+            }
+            board.lines(at(second), 80, 24);
+            let mut owners: Vec<_> = board.rows.iter().flatten().collect();
+            let all = owners.len();
+            owners.sort();
+            owners.dedup();
+            assert_eq!(owners.len(), all);
+            let running = board.jobs.iter().filter(|(_, job)| job.stage.is_some());
+            for (name, job) in running {
+                let row = job.row.and_then(|row| board.rows.get(row)).cloned();
+                assert_eq!(row.flatten().as_ref(), Some(name));
+            }
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) fn summary(report: &BuildReport) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         text.push('\n');
         text.push_str(&line(&HEADER.map(str::to_owned)));
-        text.push_str("| --- | --- | --- | ---: | --- | ---: |\n");
+        text.push_str("| --- | --- | --- | ---: | --- | ---: | --- |\n");
         for row in &rows {
             text.push_str(&line(&cells(row).map(|cell| escaped(&cell))));
         }
@@ -108,11 +108,11 @@ mod tests {
 
 3 wheels in wheelhouse (1 built, 2 from the store, 0 from the index), 1 failed; 3 containers started, 1000 B downloaded, 80.0 s
 
-| how | wheel | tag | size | vendored | time |
-| --- | --- | --- | ---: | --- | ---: |
-| cached | aa 1.0 | py3-none-any | 2.4 MiB |  |  |
-| built | psycopg2 1.0 | cp311-cp311-manylinux\_2\_34\_x86\_64 | 2.4 MiB | libpq.so.5, libssl.so.3, libcrypto.so.3 and 1 more | 1 m 15 s |
-| failed | bad 2.0 | cp311-manylinux\_2\_36\_x86\_64 |  |  | 3.0 s |
+| how | wheel | tag | size | vendored | time | why |
+| --- | --- | --- | ---: | --- | ---: | --- |
+| cached | aa 1.0 | py3-none-any | 2.4 MiB |  |  |  |
+| built | psycopg2 1.0 | cp311-cp311-manylinux\_2\_34\_x86\_64 | 2.4 MiB | libpq.so.5, libssl.so.3, libcrypto.so.3 and 1 more | 1 m 15 s | asked for from source |
+| failed | bad 2.0 | cp311-manylinux\_2\_36\_x86\_64 |  |  | 3.0 s |  |
 
 <details><summary>bad 2.0 cp311-manylinux_2_36_x86_64</summary>
 

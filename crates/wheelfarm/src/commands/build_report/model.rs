@@ -127,7 +127,7 @@ pub(crate) struct Totals {
 /// A line of the final table: a file, however many cells it is for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
-    /// `built`, `cached`, `index` or `failed`.
+    /// `built`, `cached`, `reused`, `index` or `failed`.
     pub(crate) how: &'static str,
     /// Project and version.
     pub(crate) wheel: String,
@@ -136,6 +136,8 @@ pub(crate) struct Row {
     pub(crate) size: Option<u64>,
     pub(crate) vendored: Vec<String>,
     pub(crate) seconds: f64,
+    /// Why it was not simply there.
+    pub(crate) because: String,
 }
 
 fn kind_word(kind: JobErrorKind) -> &'static str {
@@ -219,7 +221,8 @@ impl BuildReport {
                 row.seconds += wheel.seconds;
                 // Built for the first cell that wanted it, and there for the others.
                 if wheel.origin == "built" {
-                    row.how = wheel.origin;
+                    let Row { how, because, .. } = wheel.row();
+                    (row.how, row.because) = (how, because);
                 }
                 continue;
             }
@@ -305,6 +308,11 @@ impl Wheel {
                 .map(|library| library.soname.clone())
                 .collect(),
             seconds: self.seconds,
+            because: if self.origin == "cached" {
+                String::new()
+            } else {
+                self.because.clone()
+            },
         }
     }
 }
@@ -369,6 +377,7 @@ impl Failed {
             size: None,
             vendored: Vec::new(),
             seconds: self.seconds,
+            because: String::new(),
         }
     }
 }
@@ -393,7 +402,7 @@ pub(crate) mod tests {
                 sha256: Digest::of(filename),
                 size: 2_500_000,
                 origin,
-                because: String::new(),
+                because: "asked for from source".to_owned(),
                 findings: Vec::new(),
                 vendored: vendored
                     .iter()

@@ -7,10 +7,12 @@ use super::model::{BuildReport, Row};
 use super::notes::notes;
 use crate::commands::table::table;
 use crate::printer::Printer;
-use crate::units::{harmless, size, time};
+use crate::units::{harmless, shortened, size, time};
 
 /// How many libraries a line names.
 const NAMED: usize = 3;
+/// Longest reason in the table; the whole one is in the report for programs.
+const WHY: usize = 60;
 
 /// One path a line: what a script wants.
 pub(crate) fn print(report: &BuildReport, printer: Printer) {
@@ -40,6 +42,9 @@ pub(crate) fn print_summary(report: &BuildReport, printer: Printer) {
         let header = HEADER.map(|word| word.dimmed().to_string()).to_vec();
         let cells = rows.iter().map(|row| {
             let mut cells = cells(row).to_vec();
+            if let Some(why) = cells.last_mut() {
+                *why = shortened(why, WHY).dimmed().to_string();
+            }
             if let Some(how) = cells.first_mut() {
                 *how = match row.how {
                     "failed" => how.red().bold().to_string(),
@@ -65,10 +70,10 @@ pub(crate) fn print_summary(report: &BuildReport, printer: Printer) {
 }
 
 /// The columns of the final table.
-pub(super) const HEADER: [&str; 6] = ["how", "wheel", "tag", "size", "vendored", "time"];
+pub(super) const HEADER: [&str; 7] = ["how", "wheel", "tag", "size", "vendored", "time", "why"];
 
 /// A row of the final table as words.
-pub(super) fn cells(row: &Row) -> [String; 6] {
+pub(super) fn cells(row: &Row) -> [String; 7] {
     let named = row.vendored.iter().take(NAMED).cloned().collect::<Vec<_>>();
     let more = row.vendored.len().saturating_sub(NAMED);
     let more = match more {
@@ -86,6 +91,7 @@ pub(super) fn cells(row: &Row) -> [String; 6] {
         } else {
             String::new()
         },
+        row.because.clone(),
     ]
 }
 
@@ -122,7 +128,7 @@ mod tests {
             table(&rows, &[3, 5]),
             [
                 "cached  aa 1.0        py3-none-any                       2.4 MiB",
-                "built   psycopg2 1.0  cp311-cp311-manylinux_2_34_x86_64  2.4 MiB  libpq.so.5, libssl.so.3, libcrypto.so.3 and 1 more  1 m 15 s",
+                "built   psycopg2 1.0  cp311-cp311-manylinux_2_34_x86_64  2.4 MiB  libpq.so.5, libssl.so.3, libcrypto.so.3 and 1 more  1 m 15 s  asked for from source",
                 "failed  bad 2.0       cp311-manylinux_2_36_x86_64                                                                        3.0 s",
             ]
         );
