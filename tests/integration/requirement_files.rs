@@ -95,6 +95,28 @@ fn hashes_includes_and_options() {
 }
 
 #[test]
+fn the_index_of_uvs_own_configuration() {
+    needs_docker!();
+    let (first, second) = (index(), index());
+    let elsewhere = Index::start().unwrap();
+    let farm = only(Farm::sharing().unwrap(), &elsewhere).with("UV_DEFAULT_INDEX", "");
+    let configure = |index: &Index| {
+        let text = format!("[tool.uv]\nindex-url = \"{}\"\n", index.url());
+        write(&farm, "pyproject.toml", &text);
+    };
+    write(&farm, "requirements.txt", "two\n");
+    configure(&first);
+    build(&farm).success().unwrap();
+    drop(first);
+    // The lock of the first index is no answer for the second, nor is one needed for what did not change.
+    build(&farm).success().unwrap();
+    configure(&second);
+    build(&farm).success().unwrap();
+    configure(&elsewhere);
+    failed(&build(&farm), 2, &["two"], &["index"]);
+}
+
+#[test]
 fn what_cannot_be_followed_is_said_before_anything_starts() {
     needs_docker!();
     let index = index();

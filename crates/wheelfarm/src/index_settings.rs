@@ -1,7 +1,7 @@
 //! The user's index, authority, proxy and credential settings, for uv and for our own client: from uv's variables,
 //! pip's configuration and netrc, in that order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use wheelfarm_executor::HostNetwork;
@@ -23,9 +23,9 @@ const SYSTEM_CA_BUNDLES: [&str; 3] = [
 /// `options` of requirements files count more than all of these.
 pub(crate) fn read(options: &IndexOptions) -> (IndexSettings, HostNetwork) {
     let pip = pip_config::read();
-    let mut uv_environment = for_uv(&pip);
-    let options = for_uv_of(options, &uv_environment);
     let config = uv_config::read();
+    let mut uv_environment = for_uv(&pip, &config.said);
+    let options = for_uv_of(options, &uv_environment);
     places_made_absolute(&mut uv_environment);
     let value = |names: &[&str]| {
         let of = |values: &BTreeMap<String, String>| {
@@ -129,8 +129,16 @@ fn for_containers(
     index
 }
 
-/// pip's settings as uv's variables, where uv's own are not set.
-fn for_uv(pip: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+/// pip's settings as uv's variables, where neither uv's own are set nor its files have `said` something.
+fn for_uv(pip: &BTreeMap<String, String>, said: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let is_said = |setting: &str| {
+        said.contains(setting)
+            || match setting {
+                "index-url" | "extra-index-url" => said.contains("index"),
+                "trusted-host" => said.contains("allow-insecure-host"),
+                _ => false,
+            }
+    };
     let mut environment = BTreeMap::new();
     for (setting, name, others) in [
         (
@@ -153,6 +161,7 @@ fn for_uv(pip: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     ] {
         if let Some(value) = pip.get(setting)
             && first_variable(others).is_none()
+            && !is_said(setting)
         {
             environment.insert(
                 name.to_owned(),
@@ -170,7 +179,7 @@ fn for_uv(pip: &BTreeMap<String, String>) -> BTreeMap<String, String> {
                 .collect()
         })
         .unwrap_or_default();
-    if !links.is_empty() && variable("UV_FIND_LINKS").is_none() {
+    if !links.is_empty() && variable("UV_FIND_LINKS").is_none() && !is_said("find-links") {
         environment.insert("UV_FIND_LINKS".to_owned(), links.join(","));
     }
     environment
@@ -333,6 +342,18 @@ mod tests {
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(environment, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn what_uv_was_told_counts_more_than_what_pip_was() {
+        let pip = BTreeMap::from([
+            ("index-url".to_owned(), "https://pip/".to_owned()),
+            ("proxy".to_owned(), "http://proxy/".to_owned()),
+        ]);
+        let none = for_uv(&pip, &BTreeSet::new());
+        assert_eq!(none["UV_DEFAULT_INDEX"], "https://pip/");
+        let said = BTreeSet::from(["index".to_owned()]);
+        assert!(!for_uv(&pip, &said).contains_key("UV_DEFAULT_INDEX"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! uv's own configuration files ([uv's documentation](https://docs.astral.sh/uv/concepts/configuration-files/)): what
 //! they say of resolving counts here as well, and stands in the keys of locks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -40,6 +41,8 @@ pub(crate) struct UvConfig {
     pub(crate) settings: Table,
     /// Whether these are all: the user's and the system's files are not read.
     pub(crate) alone: bool,
+    /// The names of settings that any file has.
+    pub(crate) said: BTreeSet<String>,
     /// Addresses of indexes, of all files.
     pub(crate) indexes: Vec<String>,
     /// Identifies all files that say something.
@@ -55,7 +58,7 @@ pub(crate) fn read() -> UvConfig {
     let project = match named {
         Some(path) => table(&path).map(|table| (path, table)),
         None if none => None,
-        None => std::path::absolute("")
+        None => std::path::absolute(".")
             .ok()
             .and_then(|here| of_project(&here)),
     };
@@ -77,6 +80,7 @@ pub(crate) fn read() -> UvConfig {
     let texts: Vec<_> = all.iter().map(ToString::to_string).collect();
     UvConfig {
         identity: said.then(|| format!("uv.toml {}", Digest::of(texts.join("\0")))),
+        said: all.iter().flat_map(|table| table.keys().cloned()).collect(),
         indexes: all.into_iter().flat_map(index_addresses).collect(),
         settings,
         alone,

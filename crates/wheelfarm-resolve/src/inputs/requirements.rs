@@ -8,7 +8,7 @@ use wheelfarm_types::Digest;
 
 use super::lines::{Variables, expanded, input_error, logical_lines, split_options};
 use super::options::{self, Opt};
-use super::wish::Wish;
+use super::wish::{Place, SourceWish, Wish};
 use super::{Inputs, Reader, is_other, text_of};
 use crate::ResolveError;
 
@@ -100,7 +100,7 @@ impl File<'_> {
         hashes: BTreeSet<Digest>,
         inputs: &mut Inputs,
     ) -> Result<(), ResolveError> {
-        let wish = Wish::parse(text, self.directory())?;
+        let wish = self.parsed(text)?;
         match (wish, self.role) {
             (Wish::Project(requirement), role) => {
                 inputs.hashes.allow(requirement.name(), hashes);
@@ -119,6 +119,19 @@ impl File<'_> {
             }
         }
         Ok(())
+    }
+
+    /// As for pip, paths are relative to the current directory, whatever directory the file is in; where there is
+    /// nothing, to that of the file.
+    fn parsed(&self, text: &str) -> Result<Wish, ResolveError> {
+        let wish = Wish::parse(text, Path::new(""))?;
+        match &wish {
+            Wish::Source(SourceWish {
+                place: Place::Path { path, .. },
+                ..
+            }) if !path.exists() => Wish::parse(text, self.directory()),
+            _ => Ok(wish),
+        }
     }
 
     fn options(
@@ -145,7 +158,12 @@ impl File<'_> {
                     let place = if place.contains("://") {
                         place
                     } else {
-                        let path = self.directory().join(place);
+                        let beside = self.directory().join(&place);
+                        let path = if beside.exists() {
+                            beside
+                        } else {
+                            PathBuf::from(place)
+                        };
                         std::path::absolute(path)?.display().to_string()
                     };
                     inputs.index.find_links.push(place);

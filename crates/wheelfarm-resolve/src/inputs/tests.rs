@@ -76,6 +76,18 @@ fn files_that_include_others() {
 }
 
 #[test]
+fn paths_are_looked_for_where_pip_does() {
+    // Tests run in the directory of the crate.
+    let inputs = of("-e .\n./no-such-place").unwrap();
+    let path = |index: usize| match &inputs.sources[index].place {
+        Place::Path { path, .. } => path.clone(),
+        place => panic!("{place:?}"),
+    };
+    assert_eq!(path(0), Path::new("."));
+    assert!(path(1).is_absolute() && path(1).ends_with("no-such-place"));
+}
+
+#[test]
 fn options_of_all_requirements() {
     let inputs = of("-i https://${TOKEN}@h/simple\n--extra-index-url https://e/\n-f links\n\
                      --no-binary lxml,numpy\n--only-binary=numpy\n--pre\n--require-hashes\n--trusted-host h\nlxml")
