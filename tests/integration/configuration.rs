@@ -160,6 +160,48 @@ fn libraries_that_are_left_to_the_system() {
     }
 }
 
+/// A back end that fails like a compiler where a header is not there.
+const LACKING: &str = r#"
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    if not os.path.exists("/usr/include/argon2.h"):
+        sys.exit("x.c:1:10: fatal error: argon2.h: No such file or directory")
+    return write_wheel(directory, {"lacking.py": ""})
+"#;
+
+#[test]
+fn a_missing_package_is_looked_up_and_added() {
+    needs_docker!();
+    let sdist = Sdist::with_backend("lacking", "1.0", &[], LACKING);
+    let index = Index::start().unwrap().with(&sdist).unwrap();
+    let farm = only(Farm::sharing().unwrap(), &index);
+    // No table has it: the distribution's own index is asked, once.
+    let run = farm.build(["lacking", "--image", "debian-12"]).unwrap();
+    failed(
+        &run,
+        3,
+        &["lacking 1.0", "the header `argon2.h` is not there"],
+        &[
+            "`libargon2-dev`",
+            "--add-missing",
+            "system.apt = [\"libargon2-dev\"]",
+        ],
+    );
+    let run = farm
+        .build(["lacking", "--image", "debian-12", "--add-missing"])
+        .unwrap();
+    let report = run.success().unwrap();
+    let added = report.wheels.first().unwrap().added.as_ref().unwrap();
+    assert_eq!(added.added, ["libargon2-dev"]);
+    let lines = "    [package.lacking]\n    system.apt = [\"libargon2-dev\"]";
+    assert!(run.stderr.contains(lines), "{}", run.stderr);
+    // With these lines it is the same build.
+    let farm = farm.configure(&lines.replace("    ", "")).unwrap();
+    let run = farm.build(["lacking", "--image", "debian-12"]).unwrap();
+    let report = run.success().unwrap();
+    assert_eq!(report.containers, 0);
+    assert!(report.wheels.first().unwrap().added.is_none());
+}
+
 #[test]
 fn what_the_configuration_says_wrong_is_said_before_anything_runs() {
     let farm = Farm::new()

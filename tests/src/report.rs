@@ -63,6 +63,8 @@ pub struct ReportedWheel {
     pub findings: Vec<String>,
     pub vendored: Vec<Vendored>,
     pub proof: Option<Proof>,
+    /// System packages that were added for its build to succeed.
+    pub added: Option<Added>,
     /// Whether it was built without network; null for wheels of the index.
     pub hermetic: Option<bool>,
     /// What was built to build it.
@@ -81,6 +83,15 @@ pub struct BuiltRequirement {
     /// `built` or `cached`.
     pub origin: String,
     pub build_requires: Vec<BuiltRequirement>,
+}
+
+/// System packages that a build turned out to miss.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[allow(missing_docs, reason = "the fields' names are the report's")]
+pub struct Added {
+    pub manager: String,
+    pub added: Vec<String>,
+    pub all: Vec<String>,
 }
 
 /// A library that was put into a wheel.

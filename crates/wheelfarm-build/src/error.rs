@@ -21,6 +21,15 @@ pub struct JobError {
     pub log: Option<Digest>,
     /// The end of the log.
     pub tail: Vec<String>,
+    /// What would let the build succeed.
+    pub remedy: Option<Box<Remedy>>,
+}
+
+/// What a failed build lacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remedy {
+    /// The system package that has it.
+    pub package: String,
 }
 
 /// Kinds of [`JobError`], as exit codes tell them apart.
@@ -47,6 +56,7 @@ impl JobError {
             hint: None,
             log: None,
             tail: Vec::new(),
+            remedy: None,
         }
     }
 

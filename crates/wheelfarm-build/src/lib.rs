@@ -22,7 +22,7 @@ pub mod reproducible;
 
 pub use action::{Action, ActionResult, Executor, ExecutorError};
 pub use environment::Environments;
-pub use error::{JobError, JobErrorKind};
+pub use error::{JobError, JobErrorKind, Remedy};
 pub use event::{Event, Observer, Stage, log_of};
 pub use hints::{Missing, missing};
 pub use key::canonical_digest;

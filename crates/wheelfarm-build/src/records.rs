@@ -38,6 +38,8 @@ pub(crate) mod kind {
     pub(crate) const WHEEL: &str = "wheel";
     pub(crate) const GRAFT: &str = "graft";
     pub(crate) const PROOF: &str = "proof";
+    /// Which system package has a file, by the distribution's index.
+    pub(crate) const PROVIDES: &str = "provides";
     /// Like environments, made from the bare runtime: for proofs.
     pub(crate) const RUNTIME: &str = "runtime";
     pub(crate) const ENVIRONMENT: &str = "environment";

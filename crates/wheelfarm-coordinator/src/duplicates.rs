@@ -171,6 +171,7 @@ mod tests {
                 system: Vec::new(),
                 test: None,
                 network: false,
+                added: None,
                 requires: Vec::new(),
             },
             proof: None,

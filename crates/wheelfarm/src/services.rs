@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::Limits;
-use wheelfarm_build::pipeline::{Context, Flights, Freshness, Lanes};
+use wheelfarm_build::pipeline::{Added, Context, Flights, Freshness, Lanes};
 use wheelfarm_build::{Environments, Executor};
 use wheelfarm_executor::Docker;
 use wheelfarm_resolve::{Fetcher, IndexSettings, Resolver, Uv};
@@ -45,6 +45,8 @@ pub(crate) struct Choices {
     pub(crate) retry_failed: bool,
     /// Containers of failed builds are kept; so what failed before is tried again, or there would be none.
     pub(crate) keep_failed: bool,
+    /// Builds that miss a system package get it.
+    pub(crate) add_missing: bool,
 }
 
 impl Choices {
@@ -98,6 +100,7 @@ pub(crate) async fn context(
         executor: Arc::clone(docker) as Arc<dyn Executor>,
         environments: Arc::clone(docker) as Arc<dyn Environments>,
         recipes: config.recipes()?,
+        added: Added::new(choices.add_missing),
         cache: places.cache.clone(),
         limits: limits(timeout),
         freshness: Freshness {

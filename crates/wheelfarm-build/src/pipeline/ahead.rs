@@ -51,10 +51,14 @@ pub(super) async fn build(
 
 /// What the wheel of `job` requires, built if it never was.
 pub(super) async fn built(context: &Context, job: &Job) -> Result<StaticMetadata, JobError> {
-    let recipe = context.recipes.get(&job.package.name, &job.cell);
     let chain = Chain::new(job, None);
-    let raw = raw::raw_wheel(context, &chain, job, sdist_of(job)?, &recipe).await?;
-    metadata_of(context, job, raw).await
+    loop {
+        let recipe = context.recipe(job);
+        match raw::raw_wheel(context, &chain, job, sdist_of(job)?, &recipe).await {
+            Err(error) if context.add_missing(job, &recipe, &error) => {}
+            raw => return metadata_of(context, job, raw?).await,
+        }
+    }
 }
 
 /// Sends the packages without metadata that the resolver names when those before require nothing.

@@ -14,6 +14,7 @@ use wheelfarm_resolve::{Fetcher, Resolver, Uv};
 use wheelfarm_store::{Lease, Store};
 use wheelfarm_types::{Arch, Digest};
 
+use super::added::Added;
 use super::slots::{Capacity, Claim, Slot, Slots};
 use crate::action::{Executor, ExecutorError, ExecutorErrorKind, Limits, LogSink};
 use crate::environment::Environments;
@@ -36,6 +37,8 @@ pub struct Context {
     pub environments: Arc<dyn Environments>,
     /// What projects need.
     pub recipes: Recipes,
+    /// What turned out to be missing there.
+    pub added: Added,
     /// A directory for what can be made again: unpacked library roots.
     pub cache: PathBuf,
     /// Bounds of a build, where a recipe says nothing.

@@ -83,7 +83,7 @@ pub(super) async fn remembered(
         ago(now.saturating_sub(at)),
         failure.reason
     );
-    let error = failed(job, recipe, &reason, failure.log, &text);
+    let error = failed(context, job, recipe, &reason, failure.log, &text).await;
     Ok(Some(
         error.and_hint("`--retry-failed` tries it again".to_owned()),
     ))

@@ -3,6 +3,7 @@
 //! Each stage first asks the store whether its work is done, by the key of everything that goes into it; only a
 //! miss costs a download, a container or an edit.
 
+mod added;
 mod ahead;
 mod chain;
 mod context;
@@ -15,6 +16,7 @@ mod needs;
 mod outcome;
 mod outlook;
 mod prove;
+mod provides;
 mod raw;
 mod repair;
 mod reproduce;
@@ -26,10 +28,12 @@ mod sibling;
 mod slots;
 mod upstream;
 
+pub use added::{Added, AddedPackages};
 pub use context::{Context, Flights, Freshness, Lanes};
 pub(crate) use environment::installable;
 pub use environment::{prepare_image, renew, seen_image};
 pub use explain::{Explanation, explain};
+pub use outcome::recipe_lines;
 pub use outlook::{Next, Outlook, look};
 pub use prove::{ProveRequest, prove};
 pub use raw::{Prepared, RawWheel};
@@ -112,6 +116,8 @@ pub struct Artifact {
     pub test: Option<String>,
     /// Whether it was built with network: it may depend on what nobody recorded.
     pub network: bool,
+    /// System packages that were added for its build to succeed.
+    pub added: Option<AddedPackages>,
     /// Build requirements that were built for it, since the index has no wheels of them.
     pub requires: Vec<Artifact>,
 }
@@ -206,10 +212,10 @@ fn run_in<'a>(
     outer: Option<&'a Chain<'a>>,
 ) -> BoxFuture<'a, Result<Artifact, JobError>> {
     Box::pin(async move {
-        let recipe = context.recipes.get(&job.package.name, &job.cell);
         let chain = Chain::new(job, outer);
         let mut built = None;
         for _ in 0..STEPS {
+            let recipe = context.recipe(job);
             let Outlook { next, because } = outlook::look_in(context, job, outer).await?;
             match next {
                 Next::Ready(mut artifact) => {
@@ -217,6 +223,7 @@ fn run_in<'a>(
                         artifact.origin = Origin::Built;
                         artifact.because = because;
                     }
+                    artifact.added = context.added.of(job, &recipe);
                     return Ok(*artifact);
                 }
                 Next::Fetch(wheel) => upstream::settle(context, job, &wheel, &recipe).await?,
@@ -227,6 +234,11 @@ fn run_in<'a>(
                 Next::Build(prepared) => {
                     let sdist = job.sdist()?;
                     let work = raw::build(context, job, sdist, &recipe, *prepared).await;
+                    if let Err(error) = &work
+                        && context.add_missing(job, &recipe, error)
+                    {
+                        continue;
+                    }
                     if work.map_err(|error| instead(error, &because))? {
                         built = Some(because);
                     }

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use wheelfarm_types::{Digest, ProjectName, Version, WheelFilename};
 use wheelfarm_wheel::{Limits as ArchiveLimits, Wheel};
 
-use super::Job;
+use super::context::Context;
+use super::{Job, provides};
 use crate::action::{ActionResult, Exit, Limits};
-use crate::error::{JobError, JobErrorKind};
+use crate::environment::PackageManager;
+use crate::error::{JobError, JobErrorKind, Remedy};
 use crate::recipes::Recipe;
 use crate::{hints, plain};
 
@@ -124,7 +126,8 @@ fn ran_out_of_space(log: &[u8]) -> bool {
 }
 
 /// The error for a build that failed for `reason`, with a hint if its log says what is missing.
-pub(super) fn failed(
+pub(super) async fn failed(
+    context: &Context,
     job: &Job,
     recipe: &Recipe,
     reason: &str,
@@ -136,17 +139,22 @@ pub(super) fn failed(
     let manager = job.cell.image.manager;
     let name = &job.package.name;
     let missing = hints::missing(&text, manager);
-    let hint = missing.as_ref().map(|missing| match missing.package {
+    let package = match &missing {
+        Some(missing) => match missing.package {
+            Some(package) => Some(package.to_owned()),
+            None => provides::package(context, job, missing).await,
+        },
+        None => None,
+    };
+    let hint = missing.as_ref().map(|missing| match &package {
         Some(package) => {
             let mut packages = recipe.packages(manager);
-            packages.push(package.to_owned());
-            let packages = packages.iter().map(|package| format!("{package:?}")).collect::<Vec<_>>();
+            packages.push(package.clone());
             format!(
-                "the system package `{package}` has the {} `{}`: in wheelfarm.toml write\n    [package.{name}]\n    system.{} = [{}]",
+                "the system package `{package}` has the {} `{}`: `--add-missing` adds it, or in wheelfarm.toml write\n{}",
                 missing.kind,
                 missing.name,
-                manager.as_str(),
-                packages.join(", "),
+                recipe_lines(name, manager, &packages),
             )
         }
         None => format!(
@@ -176,7 +184,21 @@ pub(super) fn failed(
             .skip(lines.len().saturating_sub(TAIL))
             .map(|line| plain(line))
             .collect(),
+        remedy: package.map(|package| Box::new(Remedy { package })),
     }
+}
+
+/// The lines of `wheelfarm.toml` that keep `packages` for `project`.
+pub fn recipe_lines(project: &ProjectName, manager: PackageManager, packages: &[String]) -> String {
+    let packages: Vec<_> = packages
+        .iter()
+        .map(|package| format!("{package:?}"))
+        .collect();
+    format!(
+        "    [package.{project}]\n    system.{} = [{}]",
+        manager.as_str(),
+        packages.join(", ")
+    )
 }
 
 /// What to try if the build wanted more than a build gets.

@@ -20,7 +20,7 @@ use super::context::Context;
 use super::raw::{Prepared, RawLook, RawWheel};
 use super::{Artifact, Choice, Job, Origin, Purpose, raw, repair, upstream};
 use crate::error::{JobError, JobErrorKind};
-use crate::recipes::Recipe;
+use crate::recipes::{Recipe, Vendoring};
 use crate::records::WheelRecord;
 
 /// How far a job is.
@@ -62,7 +62,7 @@ pub(super) fn look_in<'a>(
     outer: Option<&'a Chain<'a>>,
 ) -> BoxFuture<'a, Result<Outlook, JobError>> {
     Box::pin(async move {
-        let recipe = context.recipes.get(&job.package.name, &job.cell);
+        let recipe = context.recipe(job);
         let because = match from_index(context, job, &recipe).await? {
             Ok(outlook) => return Ok(outlook),
             Err(because) => because,
@@ -93,6 +93,12 @@ async fn from_index(
 ) -> Result<Result<Outlook, String>, JobError> {
     let wheel = match job.choice {
         Choice::FromSource => return Ok(Err("asked for from source".to_owned())),
+        Choice::Reuse if !recipe.patches.is_empty() => {
+            return Ok(Err("its source is to be patched".to_owned()));
+        }
+        Choice::Reuse if recipe.vendor == Vendoring::System => {
+            return Ok(Err("its libraries are to be the system's".to_owned()));
+        }
         Choice::Reuse | Choice::OnlyUpstream => {
             job.package.best_wheel(job.cell.python, job.cell.target)
         }
@@ -196,6 +202,7 @@ fn built(job: &Job, raw: RawWheel, record: WheelRecord, recipe: Recipe) -> Artif
         modules: record.modules,
         test: recipe.test,
         network: raw.record.inputs.network || raw.requires.iter().any(|built| built.network),
+        added: None,
         requires: raw.requires,
     }
 }

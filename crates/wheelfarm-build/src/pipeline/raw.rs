@@ -304,7 +304,7 @@ pub(super) async fn build(
         Err(reason) => {
             let failure = failures::record(inputs, log, &reason, &limits);
             failures::remember(context, &raw_key, &failure).await?;
-            let error = failed(job, recipe, &reason, log, &result.log);
+            let error = failed(context, job, recipe, &reason, log, &result.log).await;
             Err(match result.kept {
                 Some(kept) => error.and_hint(format!(
                     "its container was kept, with the source in /build/src and its Python in /build/env: `{}` looks into it, `{}` removes it",

@@ -20,7 +20,7 @@ use crate::reproducible::difference;
 pub async fn reproduce(context: &Context, job: &Job) -> Result<(), JobError> {
     let id = job.id();
     let sdist = job.sdist()?;
-    let recipe = context.recipes.get(&job.package.name, &job.cell);
+    let recipe = context.recipe(job);
     let chain = Chain::new(job, None);
     let gone = || {
         let message =

@@ -417,7 +417,7 @@ async fn ask(
     job: &Job,
     chain: Option<&Chain<'_>>,
 ) -> Result<Option<StaticMetadata>, JobError> {
-    let recipe = context.recipes.get(&job.package.name, &job.cell);
+    let recipe = context.recipe(job);
     let inner = Chain::new(job, chain);
     let look = Box::pin(raw::look(context, &inner, job, sdist_of(job)?, &recipe)).await?;
     match look {

@@ -217,6 +217,7 @@ pub(super) async fn artifact(
         modules: Vec::new(),
         test: None,
         network: false,
+        added: None,
         requires: Vec::new(),
     })
 }

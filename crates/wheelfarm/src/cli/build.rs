@@ -35,6 +35,9 @@ pub(crate) struct BuildArgs {
     /// Keep containers of failed builds, and say how to look into them; implies `--retry-failed`
     #[arg(long)]
     pub(crate) keep_failed: bool,
+    /// Build again with the system package that a build turns out to miss
+    #[arg(long)]
+    pub(crate) add_missing: bool,
     /// Build everything twice, also what was built before; what differs is not delivered
     #[arg(long)]
     pub(crate) check_reproducible: bool,

@@ -119,6 +119,7 @@ async fn build(
             jobs: args.jobs,
             retry_failed: args.retry_failed,
             keep_failed: args.keep_failed,
+            add_missing: args.add_missing,
         },
     )
     .await?;

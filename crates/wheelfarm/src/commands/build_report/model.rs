@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use wheelfarm_build::pipeline::{Artifact, Origin};
+use wheelfarm_build::pipeline::{AddedPackages, Artifact, Origin};
 use wheelfarm_build::records::{Proof, SystemLibrary, Vendored};
 use wheelfarm_build::{JobError, JobErrorKind};
 use wheelfarm_coordinator::{BuiltWheel, Duplicate, Failure, Report, duplicates, runtime_packages};
@@ -67,6 +67,8 @@ pub(crate) struct Wheel {
     pub(crate) vendored: Vec<Vendored>,
     /// Libraries that it needs of the system it runs on.
     pub(crate) system: Vec<SystemLibrary>,
+    /// System packages that were added for its build to succeed (`--add-missing`).
+    pub(crate) added: Option<AddedPackages>,
     pub(crate) proof: Option<Proof>,
     /// Whether it was built without network; none of the index's, of which nobody knows.
     pub(crate) hermetic: Option<bool>,
@@ -282,6 +284,7 @@ impl Wheel {
             findings: artifact.findings,
             vendored: artifact.vendored,
             system: artifact.system,
+            added: artifact.added,
             proof,
             build_requires: artifact
                 .requires
@@ -341,6 +344,7 @@ impl Failed {
             hint,
             log,
             tail,
+            remedy: _,
         } = error;
         Self {
             seconds: took(&job),
@@ -413,6 +417,7 @@ pub(crate) mod tests {
                     })
                     .collect(),
                 system: Vec::new(),
+                added: None,
                 proof: None,
                 hermetic: Some(true),
                 build_requires: Vec::new(),

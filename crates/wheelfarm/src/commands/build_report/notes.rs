@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wheelfarm_build::pipeline::recipe_lines;
 use wheelfarm_coordinator::Duplicate;
 
 use super::model::{BuildReport, Wheel};
@@ -27,6 +28,7 @@ pub(super) fn notes(report: &BuildReport) -> Vec<Note> {
     notes.extend(network(&report.wheels));
     notes.extend(emulated(&report.wheels));
     notes.extend(upstream(&report.wheels));
+    notes.extend(added(&report.wheels));
     notes.extend(runtime_packages(report));
     notes.extend(absent(&report.wheels));
     notes.extend(copies(&report.duplicates));
@@ -80,6 +82,24 @@ fn upstream(wheels: &[Wheel]) -> Vec<Note> {
     lines.into_iter().map(note).collect()
 }
 
+/// What was added for builds to succeed, and how to keep it.
+fn added(wheels: &[Wheel]) -> Vec<Note> {
+    let lines: BTreeSet<String> = wheels
+        .iter()
+        .filter_map(|wheel| {
+            let added = wheel.added.as_ref()?;
+            Some(format!(
+                "{} {} was built with {}, which its recipe lacks; to keep it, write in wheelfarm.toml\n{}",
+                wheel.project,
+                wheel.version,
+                added.added.join(", "),
+                recipe_lines(&wheel.project, added.manager, &added.all)
+            ))
+        })
+        .collect();
+    lines.into_iter().map(note).collect()
+}
+
 /// What has to be installed where the wheels run.
 fn runtime_packages(report: &BuildReport) -> Vec<Note> {
     let packages = report.runtime_packages.iter();
@@ -89,9 +109,9 @@ fn runtime_packages(report: &BuildReport) -> Vec<Note> {
                 wheel.cell == *cell && wheel.system.iter().any(|library| library.package.is_some())
             });
             note(format!(
-                "{cell}: {} need system packages where they run: {} (runtime-packages-{cell}.txt)",
-                words(needing.map(|wheel| wheel.project.as_str())),
+                "{cell}: where these run, they need system packages ({}, listed in runtime-packages-{cell}.txt): {}",
                 words(packages.iter().map(String::as_str)),
+                words(needing.map(|wheel| wheel.project.as_str())),
             ))
         })
         .collect()
@@ -112,7 +132,7 @@ fn absent(wheels: &[Wheel]) -> Vec<Note> {
         .into_iter()
         .map(|(library, projects)| {
             note(format!(
-                "{} need {library} where they run, which no package of their environment has",
+                "{library}, which no package of the environment has, is needed where these run: {}",
                 words(projects)
             ))
         })
@@ -244,8 +264,8 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "cp311-manylinux_2_36_x86_64: psycopg2 need system packages where they run: libpq5 (runtime-packages-cp311-manylinux_2_36_x86_64.txt)",
-                "psycopg2 need libgpu.so.1 where they run, which no package of their environment has",
+                "cp311-manylinux_2_36_x86_64: where these run, they need system packages (libpq5, listed in runtime-packages-cp311-manylinux_2_36_x86_64.txt): psycopg2",
+                "libgpu.so.1, which no package of the environment has, is needed where these run: psycopg2",
             ]
         );
     }
