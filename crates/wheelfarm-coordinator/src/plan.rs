@@ -85,7 +85,7 @@ fn jobs_of(request: &BuildRequest, cell: &Arc<Cell>, lock: Lock) -> Vec<Job> {
     lock.packages.into_iter().map(job).collect()
 }
 
-/// What [`crate::run`] would do for `request`.
+/// What [`crate::run()`] would do for `request`.
 pub async fn plan(context: &Context, request: &BuildRequest) -> Plan {
     let cells = request
         .cells
