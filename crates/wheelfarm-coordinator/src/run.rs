@@ -281,8 +281,14 @@ fn disproved(artifact: &Artifact, proof: &Proof) -> Option<JobError> {
         .iter()
         .map(|(what, error)| format!("{what}: {error}"))
         .collect();
+    let packages: Vec<_> = artifact.runtime_packages().into_iter().collect();
+    let with = if packages.is_empty() {
+        String::new()
+    } else {
+        format!(" with {}", packages.join(", "))
+    };
     let message = format!(
-        "`{}` does not work on a bare runtime: {}",
+        "`{}` does not work on a bare runtime{with}: {}",
         artifact.filename,
         failed.join("; ")
     );

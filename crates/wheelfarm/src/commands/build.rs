@@ -1,11 +1,13 @@
 //! `wheelfarm build`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use wheelfarm_build::Executor;
 use wheelfarm_coordinator::{BuildRequest, write_runtime_packages, write_wheelhouse};
 use wheelfarm_resolve::inputs::Inputs;
+use wheelfarm_types::ProjectName;
 
 use super::build_report::{BuildReport, Delivery, Totals};
 use super::{provenance, selection};
@@ -70,6 +72,12 @@ pub(crate) async fn run(
     };
     write_runtime_packages(&report.wheels, &args.out)
         .map_err(|error| Failure::machine(error.to_string()))?;
+    let whole = selection::is_whole(&args.selection) && report.failures.is_empty();
+    let unused = if whole {
+        config.unused(&met(&report))
+    } else {
+        Vec::new()
+    };
     let totals = Totals {
         containers: docker.started(),
         downloaded,
@@ -77,6 +85,7 @@ pub(crate) async fn run(
     };
     let mut report = BuildReport::new(report, &args.out, locks, progress.steps(), &totals);
     report.provenance = provenance;
+    report.unused = unused;
     let delivery = Delivery {
         store: &places.store,
         format: global.format,
@@ -87,6 +96,19 @@ pub(crate) async fn run(
     delivery.send(&report).await?;
     progress.report(&report.to_json());
     Ok(report.exit(cancel.is_cancelled()))
+}
+
+/// Every project that was wanted or built, with its cell.
+fn met(report: &wheelfarm_coordinator::Report) -> BTreeSet<(ProjectName, String)> {
+    let mut met = BTreeSet::new();
+    for wheel in &report.wheels {
+        let mut artifacts = vec![&wheel.artifact];
+        while let Some(artifact) = artifacts.pop() {
+            met.insert((artifact.project.clone(), wheel.cell.id()));
+            artifacts.extend(&artifact.requires);
+        }
+    }
+    met
 }
 
 async fn build(

@@ -77,6 +77,15 @@ pub(crate) fn inputs(args: &SelectionArgs, config: &Config) -> Result<Inputs, Fa
     Ok(inputs)
 }
 
+/// Whether all is asked for that the configuration speaks of, not a part that the command line names.
+pub(crate) fn is_whole(args: &SelectionArgs) -> bool {
+    args.inputs.wishes.is_empty()
+        && args.inputs.requirement_files.is_empty()
+        && args.python.is_empty()
+        && args.target.is_empty()
+        && args.image.is_empty()
+}
+
 /// What is wanted of every cell, its sources brought to the store. `exclude` are directories that are never part of
 /// one.
 pub(crate) async fn wanted(

@@ -6,7 +6,7 @@ mod keys;
 mod selectors;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -89,6 +89,11 @@ impl Config {
             .and_then(|()| recipes.override_selected(self.overrides.clone(), &read))
             .map_err(|error| Failure::usage(error.to_string()))?;
         Ok(recipes)
+    }
+
+    /// What of it is for none of the projects and cells that a run of everything met, in words.
+    pub(crate) fn unused(&self, met: &BTreeSet<(ProjectName, String)>) -> Vec<String> {
+        selectors::unused(self, met)
     }
 }
 
@@ -196,6 +201,23 @@ mod tests {
             let error = load("wheelfarm.toml", TEXT, &[set]).unwrap_err();
             assert!(error.contains(said), "{set}: {error}");
         }
+    }
+
+    #[test]
+    fn what_a_run_never_met_is_named() {
+        let text = "[package.psycpg2]\n[package.lxml]\n[[overrides]]\nselect = \"lxml / cp311-*\"\n[[overrides]]\nselect = \"cp313-*\"\n";
+        let (config, _) = load("wheelfarm.toml", text, &[]).unwrap();
+        let met = BTreeSet::from([(
+            "lxml".parse().unwrap(),
+            "cp311-manylinux_2_36_x86_64".to_owned(),
+        )]);
+        assert_eq!(
+            config.unused(&met),
+            [
+                "[package.psycpg2] is for no package of this run",
+                "the override for `cp313-*` selects nothing of this run",
+            ]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use wheelfarm_build::catalogue::Catalogue;
-use wheelfarm_types::{Arch, PythonVersion, Target};
+use wheelfarm_types::{Arch, ProjectName, PythonVersion, Target};
 
 use super::Config;
 use crate::exit::Failure;
@@ -29,6 +29,25 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What of `config` is for none of the projects and cells that a run of everything met: probably slips of the pen.
+pub(super) fn unused(config: &Config, met: &BTreeSet<(ProjectName, String)>) -> Vec<String> {
+    let packages = config
+        .package
+        .keys()
+        .filter(|name| !met.iter().any(|(project, _)| project == *name))
+        .map(|name| format!("[package.{name}] is for no package of this run"));
+    let overrides = config
+        .overrides
+        .iter()
+        .map(|over| &over.select)
+        .filter(|select| {
+            let mut met = met.iter();
+            !met.any(|(project, cell)| select.matches(project, cell))
+        })
+        .map(|select| format!("the override for `{select}` selects nothing of this run"));
+    packages.chain(overrides).collect()
 }
 
 fn possible_cells(config: &Config) -> BTreeSet<String> {

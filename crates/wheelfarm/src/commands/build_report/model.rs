@@ -33,6 +33,8 @@ pub(crate) struct BuildReport {
     pub(crate) duplicates: Vec<Duplicate>,
     /// System packages that the wheels need where they run, by cell.
     pub(crate) runtime_packages: BTreeMap<String, BTreeSet<String>>,
+    /// What of the configuration is for nothing of this run, where the run was for all of it.
+    pub(crate) unused: Vec<String>,
     pub(crate) steps: Vec<Step>,
     pub(crate) containers: u64,
     pub(crate) downloaded: u64,
@@ -191,6 +193,7 @@ impl BuildReport {
                 .collect(),
             locks,
             provenance: Vec::new(),
+            unused: Vec::new(),
             containers: totals.containers,
             downloaded: totals.downloaded,
             seconds: totals.seconds,
@@ -455,6 +458,7 @@ pub(crate) mod tests {
             provenance: vec![],
             sources: vec![],
             duplicates: vec![],
+            unused: vec![],
             runtime_packages: BTreeMap::new(),
             failures: vec![Failed {
                 job: format!("bad 2.0 {cell}"),

@@ -25,6 +25,10 @@ pub(super) fn notes(report: &BuildReport) -> Vec<Note> {
             source.project, source.origin
         )));
     }
+    notes.extend(report.unused.iter().map(|text| Note {
+        warning: true,
+        text: text.clone(),
+    }));
     notes.extend(network(&report.wheels));
     notes.extend(emulated(&report.wheels));
     notes.extend(upstream(&report.wheels));
