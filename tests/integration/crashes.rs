@@ -2,13 +2,43 @@
 
 use std::time::{Duration, Instant};
 
-use wheelfarm_tests::docker::{Engine, FarmContainer};
+use wheelfarm_tests::docker::{Engine, FarmContainer, Moment};
+use wheelfarm_tests::environment::variable;
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::process::{Running, wait_for};
 use wheelfarm_tests::sdist::Sdist;
 
-use crate::support::{farm_of, files, has_extension, main_job, needs_docker, store_is_whole};
+use crate::support::{
+    farm_of, files, has_extension, main_job, needs_docker, store_is_whole, wheels,
+};
+
+/// How many runs are killed.
+const KILLS: usize = 10;
+
+/// Where runs are killed: other points each time, the same again with `WHEELFARM_TEST_SEED`.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let seed = variable("WHEELFARM_TEST_SEED").map(|seed| seed.parse().unwrap());
+        let seed = seed.unwrap_or_else(|| Moment::now().unwrap().nanoseconds());
+        #[expect(clippy::print_stderr, reason = "to repeat what failed")]
+        {
+            eprintln!("WHEELFARM_TEST_SEED={seed}");
+        }
+        Self(seed | 1)
+    }
+
+    /// Between 0 and 1 (xorshift64*).
+    fn fraction(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let scrambled = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d);
+        f64::from(u32::try_from(scrambled >> 32).unwrap()) / f64::from(u32::MAX)
+    }
+}
 
 /// Waits until a container of the farm builds something.
 fn wait_for_build(engine: &Engine, farm: &Farm, running: &mut Running) -> FarmContainer {
@@ -57,6 +87,74 @@ fn after_kill_nine_the_next_run_cleans_up_and_finishes() {
         first.report.wheel("psycopg2", "3.11"),
     );
     assert_eq!(one.unwrap().sha256, two.unwrap().sha256);
+}
+
+/// Builds that take a moment, so that several are under way at a time.
+const UNHURRIED: &str = "
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    time.sleep(0.3)
+    return write_wheel(directory, {NAME + '.py': '', 'data': str(list(range(10000)))})
+";
+
+#[test]
+fn after_kill_nine_at_any_point_the_next_run_finishes() {
+    needs_docker!();
+    let engine = Engine::connect().unwrap();
+    let mut random = Random::new();
+    // Each round has packages of its own: nothing of them is in the store.
+    let rounds: Vec<_> = (0..=KILLS)
+        .map(|round| ["a", "b"].map(|name| format!("round{round}{name}")))
+        .collect();
+    let mut index = Index::start().unwrap();
+    for project in rounds.iter().flatten() {
+        index = index
+            .with(&Sdist::with_backend(project, "1.0", &[], UNHURRIED))
+            .unwrap();
+    }
+    let farm = farm_of(&index);
+    let options = ["--image", "debian-12", "--jobs", "2", "--no-prove"];
+    let arguments = |round: &[String; 2]| {
+        let options = options.map(str::to_owned).into_iter();
+        round.iter().cloned().chain(options).collect::<Vec<_>>()
+    };
+    // The first round, killed early, also makes the environment; the second says how long the others take.
+    let mut whole = Duration::from_secs(10);
+    let mut killed = 0;
+    for (number, round) in rounds.iter().enumerate() {
+        let start = Instant::now();
+        let mut running = farm.start_build(arguments(round)).unwrap();
+        if number != 1 {
+            let point = whole.mul_f64(random.fraction());
+            while start.elapsed() < point && !running.has_ended().unwrap() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            running.signal("KILL").ok();
+        }
+        let run = farm.finish(running).unwrap();
+        if number == 1 {
+            run.success().unwrap();
+            whole = start.elapsed();
+            continue;
+        }
+        if run.code.is_none() {
+            killed += 1;
+            store_is_whole(&farm);
+        }
+        let next = farm.build(arguments(round)).unwrap();
+        let report = next.success().unwrap();
+        let said = format!("round {number}: {}", next.stderr);
+        assert_eq!(report.wheels.len(), 2, "{said}");
+        let containers = engine.farm_containers(&farm.cache()).unwrap();
+        assert_eq!(containers, [], "{said}");
+        let volumes = engine.farm_volumes(&farm.cache()).unwrap();
+        assert_eq!(volumes, [""; 0], "{said}");
+        let runs = files(&farm.cache().join("runs"));
+        let locks = runs.iter().filter(|name| has_extension(name, "lock"));
+        assert_eq!(locks.count(), 0, "{said}");
+    }
+    store_is_whole(&farm);
+    assert_eq!(wheels(&farm.out()).len(), 2 * rounds.len());
+    assert!(killed > KILLS / 2, "only {killed} runs lived to be killed");
 }
 
 #[test]

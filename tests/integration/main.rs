@@ -7,6 +7,7 @@
 mod build_requirements;
 mod configuration;
 mod crashes;
+mod daemon;
 mod dispatch;
 mod emulated;
 mod engine;

@@ -1,6 +1,6 @@
 //! A Docker daemon of the test's own, which can be stopped and killed without harm to anybody else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::process::{run, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A daemon with its own data, without network. Its containers can be told from those of others: they have
+/// A daemon with its own data and no network. Its containers can be told from those of others: they have
 /// another parent in the hierarchy of control groups.
 #[derive(Debug)]
 pub struct Daemon {
@@ -94,7 +94,14 @@ impl Daemon {
 
     /// Ends it at once: its containers go on.
     pub fn kill(&mut self) -> Result<()> {
-        self.signal("KILL")
+        self.signal("KILL")?;
+        // It dies with the daemon; where nobody reaps it, the next one would take it for alive.
+        let pid = self.file("exec").join("containerd/containerd.pid");
+        if let Ok(number) = fs_err::read_to_string(&pid) {
+            run(Command::new("kill").args(["-KILL", number.trim()])).ok();
+            fs_err::remove_file(&pid)?;
+        }
+        Ok(())
     }
 
     fn signal(&mut self, signal: &str) -> Result<()> {
@@ -115,6 +122,35 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// Ends what a daemon that was killed left and the next one did not find: processes that hold containers,
+    /// mounts.
+    fn clear_up(&self) -> Result<()> {
+        let state = self.state.path().display().to_string();
+        for entry in fs_err::read_dir("/proc")? {
+            let process = entry?;
+            let name = process.file_name().to_string_lossy().into_owned();
+            let command = fs_err::read(process.path().join("cmdline")).unwrap_or_default();
+            let ours = String::from_utf8_lossy(&command).contains(&state);
+            if ours && name.bytes().all(|byte| byte.is_ascii_digit()) {
+                run(Command::new("pkill").args(["-KILL", "-P", &name])).ok();
+                run(Command::new("kill").args(["-KILL", &name])).ok();
+            }
+        }
+        let mounts = fs_err::read_to_string("/proc/self/mounts")?;
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        let ours = |place: &&str| {
+            let place = Path::new(place);
+            place.starts_with(self.data.path()) || place.starts_with(self.state.path())
+        };
+        // The innermost were mounted last.
+        for place in places.filter(ours).collect::<Vec<_>>().into_iter().rev() {
+            run(Command::new("umount").args(["--lazy", place]))?;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         // One that was killed has containers still: only a daemon can end them.
@@ -122,5 +158,6 @@ impl Drop for Daemon {
             self.restart().ok();
         }
         self.stop().ok();
+        self.clear_up().ok();
     }
 }

@@ -39,6 +39,13 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// What has passed of its second: differs from run to run.
+    pub fn nanoseconds(&self) -> u64 {
+        u64::from(self.0.subsec_nanos())
+    }
+}
+
 impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{:09}", self.0.as_secs(), self.0.subsec_nanos())
