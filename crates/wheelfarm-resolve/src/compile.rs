@@ -12,6 +12,7 @@ use wheelfarm_types::{Digest, Libc, ProjectName, PythonVersion, Requirement, Tar
 use crate::interpreter::{REFUSAL, stand_in};
 use crate::raw_lock::file_url;
 use crate::sources::Source;
+use crate::watch;
 use crate::{IndexSettings, Lock, ResolveError, ResolveErrorKind, Uv};
 
 /// What is asked of the resolver.
@@ -255,7 +256,12 @@ impl Resolver {
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(requirements.as_bytes()).await?;
         }
-        let output = child.wait_with_output().await?;
+        let pid = child.id();
+        let cache = self.cache.join("uv");
+        let output = tokio::select! {
+            output = child.wait_with_output() => output?,
+            excess = watch::excess(pid, &cache, watch::BOUNDS) => return Err(excess.conclude().await.within(&subject(request))),
+        };
         if output.status.success() {
             let text = String::from_utf8(output.stdout)
                 .map_err(|_| error("uv printed a lock that is not UTF-8".to_owned()))?;
@@ -361,18 +367,8 @@ fn uv_platform(target: Target) -> Option<String> {
     }
 }
 
-/// Turns what uv says into one of our errors.
-fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
-    let message: Vec<_> = stderr
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("hint:"))
-        .map(|line| {
-            line.trim_start_matches("error: ")
-                .trim_start_matches("cause: ")
-        })
-        .collect();
-    let message = message.join(": ");
+/// What is asked for, as errors name it.
+fn subject(request: &CompileRequest) -> String {
     let sources = request
         .options
         .sources
@@ -385,10 +381,25 @@ fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
         .chain(sources)
         .collect::<Vec<_>>()
         .join(", ");
-    let subject = format!(
+    format!(
         "`{wanted}` for Python {} on {}",
         request.python, request.target
-    );
+    )
+}
+
+/// Turns what uv says into one of our errors.
+fn explain(request: &CompileRequest, stderr: &str) -> ResolveError {
+    let message: Vec<_> = stderr
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("hint:"))
+        .map(|line| {
+            line.trim_start_matches("error: ")
+                .trim_start_matches("cause: ")
+        })
+        .collect();
+    let message = message.join(": ");
+    let subject = subject(request);
     if stderr.contains(REFUSAL) {
         let package = needs_build(&message);
         let named =

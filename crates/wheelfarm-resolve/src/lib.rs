@@ -19,6 +19,7 @@ pub mod sources;
 mod uv;
 mod uv_lock;
 mod wanted;
+mod watch;
 
 pub use compile::{CompileOptions, CompileRequest, Resolver, StaticMetadata};
 pub use error::{ResolveError, ResolveErrorKind};
