@@ -205,7 +205,9 @@ fn a_repository() {
         &["40 digits"],
     );
 
-    // A working copy is told from what is committed.
+    // A working copy is told from what is committed; what is never part of a source makes no difference.
+    fs_err::create_dir(repository.join("python/__pycache__")).unwrap();
+    fs_err::write(repository.join("python/__pycache__/given.pyc"), "").unwrap();
     let report = build(&farm, &["./repository/python"]).success().unwrap();
     assert_eq!(report.sources[0].unclean, Some(false));
     fs_err::write(repository.join("python/new.py"), "").unwrap();

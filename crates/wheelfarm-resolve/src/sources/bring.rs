@@ -189,7 +189,9 @@ impl Bring<'_> {
     ) -> Result<Found, ResolveError> {
         let git = Git::new("file");
         let mut tree = directory::files(path, self.exclude, &git).await?;
-        let state = git.state(path).await;
+        let state = git
+            .state(path, &directory::left_out(path, self.exclude))
+            .await;
         if state.is_some() && facts_of(&tree, subdirectory).version.is_none() {
             tree.add_text(".git_archival.txt", git.archival(path, false).await?);
         }

@@ -78,6 +78,25 @@ pub(super) async fn files(
     Ok(tree)
 }
 
+/// What is never part of the source in `directory`, as Git's pathspecs.
+pub(super) fn left_out(directory: &Path, exclude: &[PathBuf]) -> Vec<String> {
+    let root = fs_err::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let named = NEVER.iter().chain(&["*.pyc", "*.egg-info"]);
+    let mut specs: Vec<_> = named
+        .flat_map(|name| {
+            [
+                format!(":(exclude,glob)**/{name}"),
+                format!(":(exclude,glob)**/{name}/**"),
+            ]
+        })
+        .collect();
+    let inside = exclude
+        .iter()
+        .filter_map(|path| path.strip_prefix(&root).ok());
+    specs.extend(inside.map(|path| format!(":(exclude,literal){}", path.display())));
+    specs
+}
+
 /// All files below `directory` but those of version control.
 pub(super) fn all_files(directory: &Path) -> Result<Tree, ResolveError> {
     let mut tree = Tree::default();

@@ -261,18 +261,14 @@ impl Git {
             .collect()
     }
 
-    /// What commit the working copy around `directory` is at, and whether the directory holds something else; none
-    /// outside a repository, or without git.
-    pub(super) async fn state(&self, directory: &Path) -> Option<State> {
+    /// What commit the working copy around `directory` is at, and whether the directory holds something else than that
+    /// and what matches `left_out` (pathspecs); none outside a repository, or without git.
+    pub(super) async fn state(&self, directory: &Path, left_out: &[String]) -> Option<State> {
         let head = ["rev-parse", "--verify", "--quiet", "HEAD"];
         let commit = self.output(directory, &head, "").await.ok()?;
-        let status = [
-            "status",
-            "--porcelain=v1",
-            "--untracked-files=normal",
-            "--",
-            ".",
-        ];
+        let mut status = vec!["status", "--porcelain=v1", "--untracked-files=normal"];
+        status.extend(["--", "."]);
+        status.extend(left_out.iter().map(String::as_str));
         let status = self.output(directory, &status, "").await.ok()?;
         is_commit(&commit).then_some(State {
             commit,
