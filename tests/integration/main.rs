@@ -13,6 +13,7 @@ mod emulated;
 mod engine;
 mod failing_builds;
 mod given_sources;
+mod graph;
 mod hostile;
 mod images;
 mod input_locks;

@@ -3,7 +3,7 @@
 //!
 //! Everything here is real: the engine's own API ([`docker`]), PostgreSQL from Debian's package ([`postgres`]),
 //! `auditwheel` ([`auditwheel`]), bare runtime containers ([`bare`]). Only the package index that serves broken
-//! packages is ours ([`index`]).
+//! packages is ours ([`index`]), and a farm for thousands of jobs is made up ([`synthetic`]).
 
 pub mod auditwheel;
 pub mod bare;
@@ -19,6 +19,7 @@ pub mod process;
 pub mod psycopg2;
 pub mod report;
 pub mod sdist;
+pub mod synthetic;
 pub mod wheel;
 
 pub use anyhow;

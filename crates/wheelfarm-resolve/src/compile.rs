@@ -115,6 +115,16 @@ impl Resolver {
             return Ok(lock);
         }
         let text = self.run_uv(request, known).await?;
+        self.keep(request, text, now).await
+    }
+
+    /// Keeps `text`, a `pylock.toml`, as the lock for `request` that was made at `now`.
+    pub async fn keep(
+        &self,
+        request: &CompileRequest,
+        text: String,
+        now: u64,
+    ) -> Result<Lock, ResolveError> {
         let lock = Lock::parse(&text, &request.options.sources)?;
         let record = LockRecord {
             lock: self.store.put(text.into()).await?,

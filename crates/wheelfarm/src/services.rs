@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::Limits;
-use wheelfarm_build::pipeline::{Added, Context, Flights, Freshness, Lanes};
+use wheelfarm_build::pipeline::{Added, Context, Flights, Freshness, Lanes, Memo};
 use wheelfarm_build::{Environments, Executor};
 use wheelfarm_executor::Docker;
 use wheelfarm_resolve::{Fetcher, IndexSettings, Resolver, Uv};
@@ -119,6 +119,7 @@ pub(crate) async fn context(
         observer: progress.observer(),
         cancel: cancel.clone(),
         flights: Flights::default(),
+        memo: Memo::default(),
         lanes: Lanes::new(choices.jobs.or(config.farm.jobs)),
     })
 }

@@ -6,6 +6,7 @@ use wheelfarm_tests::anyhow::{Result, bail};
 
 mod edit;
 mod farm;
+mod plan;
 mod repair;
 mod verdicts;
 mod wheels;
@@ -16,7 +17,7 @@ struct Bench {
     run: fn(&[String]) -> Result<()>,
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "edit",
         help: "edit thousands of real ELF objects, beside patchelf",
@@ -31,6 +32,11 @@ const BENCHES: [Bench; 5] = [
         name: "packages",
         help: "build the same packages in two cells, or read reports of it, for the table of docs/packages.md",
         run: farm::packages,
+    },
+    Bench {
+        name: "plan",
+        help: "plan thousands of made-up jobs: time and memory of each",
+        run: plan::run,
     },
     Bench {
         name: "verdicts",

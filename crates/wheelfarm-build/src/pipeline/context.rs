@@ -15,6 +15,7 @@ use wheelfarm_store::{Lease, Store};
 use wheelfarm_types::{Arch, Digest};
 
 use super::added::Added;
+use super::memo::Memo;
 use super::slots::{Capacity, Claim, Slot, Slots};
 use crate::action::{Executor, ExecutorError, ExecutorErrorKind, Limits, LogSink};
 use crate::environment::Environments;
@@ -57,6 +58,8 @@ pub struct Context {
     pub flights: Flights,
     /// How much is done at a time.
     pub lanes: Lanes,
+    /// What was looked up before.
+    pub memo: Memo,
 }
 
 /// Bounds of what is done at a time: see [`Slots`] for work that costs. Fetching costs no cores, but connections

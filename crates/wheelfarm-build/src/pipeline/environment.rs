@@ -1,9 +1,12 @@
 //! The environment of a job: pinned in the store, made on this machine when something must run in it.
 
+use std::sync::Arc;
+
 use wheelfarm_store::{Store, StoreError};
 use wheelfarm_types::Digest;
 
 use super::context::Context;
+use super::memo::Pinned;
 use super::slots::Claim;
 use crate::catalogue::BuilderImage;
 use crate::environment::{EnvironmentRecipe, EnvironmentRecord, SystemPackage, manifest_digest};
@@ -35,9 +38,16 @@ pub async fn prepare_image(context: &Context, cell: &Cell) -> Result<(), JobErro
 /// The content of the cell's builder image: that of the image here, else what the store remembers. Gets no image.
 async fn known_content(context: &Context, cell: &Cell) -> Result<Option<Digest>, JobError> {
     let key = image_key(&cell.image);
+    if let Some(content) = context.memo.images.get(&key) {
+        return Ok(Some(content));
+    }
     let remembered = context.store.latest::<Digest>("image", &key).await?;
     let Some(facts) = context.environments.image(&cell.image).await? else {
-        return Ok(remembered.map(|(_, content)| content));
+        let content = remembered.map(|(_, content)| content);
+        if let Some(content) = content {
+            context.memo.images.set(key, content);
+        }
+        return Ok(content);
     };
     remember_content(context, &key, remembered, facts.content).await?;
     Ok(Some(facts.content))
@@ -49,6 +59,7 @@ async fn remember_content(
     remembered: Option<(u64, Digest)>,
     content: Digest,
 ) -> Result<(), JobError> {
+    context.memo.images.set(*key, content);
     if remembered.is_none_or(|(_, remembered)| remembered != content) {
         let number = remembered.map_or(1, |(number, _)| number + 1);
         context.store.append("image", key, number, &content).await?;
@@ -87,11 +98,24 @@ pub(super) async fn known(
     context: &Context,
     cell: &Cell,
     recipe: &Recipe,
-) -> Result<Option<EnvironmentRecord>, JobError> {
-    match known_content(context, cell).await? {
-        Some(content) => latest(context, &recipe_of(cell, recipe, content)).await,
-        None => Ok(None),
+) -> Result<Option<Arc<Pinned>>, JobError> {
+    let Some(content) = known_content(context, cell).await? else {
+        return Ok(None);
+    };
+    let recipe = recipe_of(cell, recipe, content);
+    if let Some(known) = context.memo.environments.get(&recipe.digest()) {
+        return Ok(Some(known));
     }
+    let record = latest(context, &recipe).await?;
+    Ok(record.map(|record| note(context, record)))
+}
+
+/// What is known of the environment of `record` from now on in this run.
+fn note(context: &Context, record: EnvironmentRecord) -> Arc<Pinned> {
+    let pinned = Arc::new(Pinned::new(record));
+    let known = Arc::clone(&pinned);
+    context.memo.environments.set(pinned.recipe_digest, known);
+    pinned
 }
 
 /// The environment for `recipe` in `cell`, as the store has it pinned; made now if it never was.
@@ -101,17 +125,17 @@ pub(super) async fn pinned(
     cell: &Cell,
     recipe: &Recipe,
     claim: Claim,
-) -> Result<EnvironmentRecord, JobError> {
+) -> Result<(), JobError> {
     let recipe = recipe_of(cell, recipe, image_content(context, job, cell).await?);
-    if let Some(record) = latest(context, &recipe).await? {
-        return Ok(record);
+    if latest(context, &recipe).await?.is_some() {
+        return Ok(());
     }
     let _flight = context.alone(job, recipe.digest()).await?;
     // Another job may have made it while this one waited.
-    match latest(context, &recipe).await? {
-        Some(record) => Ok(record),
-        None => Ok(make(context, job, &cell.image, &recipe, claim).await?.1),
+    if latest(context, &recipe).await?.is_none() {
+        make(context, job, &cell.image, &recipe, claim).await?;
     }
+    Ok(())
 }
 
 /// The image of `record`'s environment, made again if it is not here; and the record, which is a newer one if what
@@ -120,15 +144,19 @@ pub(super) async fn image(
     context: &Context,
     job: &str,
     cell: &Cell,
-    record: EnvironmentRecord,
+    pinned: &Arc<Pinned>,
     claim: Claim,
-) -> Result<(String, EnvironmentRecord), JobError> {
-    let _flight = context.alone(job, record.recipe.digest()).await?;
-    let record = latest(context, &record.recipe).await?.unwrap_or(record);
-    match context.environments.find(&record).await? {
-        Some(image) => Ok((image, record)),
-        None => make(context, job, &cell.image, &record.recipe, claim).await,
+) -> Result<(String, Arc<Pinned>), JobError> {
+    let _flight = context.alone(job, pinned.recipe_digest).await?;
+    let pinned = match latest(context, &pinned.recipe).await? {
+        Some(record) if record != ***pinned => note(context, record),
+        _ => Arc::clone(pinned),
+    };
+    if let Some(image) = context.environments.find(&pinned).await? {
+        return Ok((image, pinned));
     }
+    let (image, record) = make(context, job, &cell.image, &pinned.recipe, claim).await?;
+    Ok((image, note(context, record)))
 }
 
 async fn latest(
@@ -234,5 +262,6 @@ async fn make(
         .store
         .append(kind::LINE, &line, number, &digest)
         .await?;
+    note(context, record.clone());
     Ok((made.image, record))
 }

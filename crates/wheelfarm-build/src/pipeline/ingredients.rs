@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use serde_json::json;
 use wheelfarm_resolve::LockedFile;
@@ -28,6 +29,7 @@ const PARALLEL: [&str; 4] = [
 
 const BUILD_SH: &str = include_str!("../scripts/build.sh");
 const BUILD_PY: &str = include_str!("../scripts/build.py");
+static SCRIPTS: LazyLock<Digest> = LazyLock::new(|| Digest::of([BUILD_SH, BUILD_PY].concat()));
 
 /// What is set in a build beside the image's own variables: nothing of the user's machine gets in.
 pub(super) fn environment_variables(recipe: &Recipe) -> BTreeMap<String, String> {
@@ -79,12 +81,12 @@ pub(super) fn raw_inputs(job: &Job, basis: &Basis<'_>, requires: &BuildRequires)
         subdirectory: job.subdirectory().map(str::to_owned),
         python: job.cell.python,
         interpreter: job.cell.image.tree(job.cell.python),
-        environment: environment.recipe.digest(),
-        manifest: environment.manifest_digest(),
+        environment: environment.recipe_digest,
+        manifest: environment.manifest_digest,
         generation: environment.generation,
         build_requires,
         front_end: front_end.clone(),
-        scripts: Digest::of([BUILD_SH, BUILD_PY].concat()),
+        scripts: *SCRIPTS,
         env: BTreeMap::clone(env),
         config_settings: recipe.config_settings.clone(),
         patches: recipe.patches.iter().map(Patch::digest).collect(),

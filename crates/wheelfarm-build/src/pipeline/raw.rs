@@ -1,6 +1,7 @@
 //! The raw wheel: what the build back end makes, before audit and repair.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wheelfarm_resolve::{BuildSystem, LockedFile};
@@ -9,12 +10,12 @@ use wheelfarm_types::{Digest, PythonVersion, Requirement, SdistFilename};
 use super::chain::Chain;
 use super::context::Context;
 use super::ingredients::{action, environment_variables, limits, raw_inputs};
+use super::memo::Pinned;
 use super::outcome::{failed, wheel_of};
 use super::requires::{BuildRequires, Requires};
 use super::slots::Claim;
 use super::{Artifact, Job, environment, failures, requires, sharing, sibling};
 use crate::action::Exit;
-use crate::environment::EnvironmentRecord;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::history;
@@ -43,10 +44,12 @@ pub(super) enum RawLook {
 /// A raw wheel, and what is known of its build.
 #[derive(Debug, Clone)]
 pub struct RawWheel {
+    /// Its key.
+    pub key: Digest,
     /// Its record.
     pub record: RawRecord,
     /// Where it was built.
-    pub(super) environment: EnvironmentRecord,
+    pub(super) environment: Arc<Pinned>,
     /// The build requirements that were built for it.
     pub(super) requires: Vec<Artifact>,
     /// The Python that it was built for, if it serves the job's as well.
@@ -58,7 +61,7 @@ pub struct RawWheel {
 pub(super) struct Basis<'a> {
     pub(super) sdist: &'a LockedFile<SdistFilename>,
     pub(super) recipe: &'a Recipe,
-    pub(super) environment: EnvironmentRecord,
+    pub(super) environment: Arc<Pinned>,
     pub(super) env: BTreeMap<String, String>,
     /// The PEP 517 front end.
     pub(super) front_end: PinnedFile,
@@ -67,7 +70,7 @@ pub(super) struct Basis<'a> {
 /// A build that can begin: all that identifies it.
 #[derive(Debug, Clone)]
 pub struct Prepared {
-    pub(super) environment: EnvironmentRecord,
+    pub(super) environment: Arc<Pinned>,
     pub(super) system: BuildSystem,
     pub(super) requires: BuildRequires,
     /// Where dynamic build requirements are filed, and those that were there.
@@ -141,7 +144,7 @@ pub(super) async fn prepare<'a>(
         dynamic,
         key: crate::key::canonical_digest(&inputs),
         inputs,
-        environment: basis.environment.clone(),
+        environment: Arc::clone(&basis.environment),
     };
     Ok((Some(basis), RawLook::Missing(Box::new(prepared))))
 }
@@ -152,8 +155,9 @@ async fn recorded(context: &Context, prepared: &Prepared) -> Result<Option<RawWh
         .with_wheel(kind::RAW, &prepared.key, |record: &RawRecord| record.wheel)
         .await?;
     Ok(record.map(|record| RawWheel {
+        key: prepared.key,
         record,
-        environment: prepared.environment.clone(),
+        environment: Arc::clone(&prepared.environment),
         requires: prepared.requires.built.clone(),
         reused: None,
     }))
@@ -167,9 +171,7 @@ pub(super) async fn make_environment(
     recipe: &Recipe,
 ) -> Result<(), JobError> {
     let claim = claim(context, job, sdist, recipe).await?;
-    environment::pinned(context, &job.id(), &job.cell, recipe, claim)
-        .await
-        .map(drop)
+    environment::pinned(context, &job.id(), &job.cell, recipe, claim).await
 }
 
 /// The raw wheel of `job`, the end of `chain`: built if it never was.
@@ -216,9 +218,9 @@ pub(super) async fn build(
     if let Some(error) = failures::remembered(context, job, recipe, &prepared.key, &limits).await? {
         return Err(error);
     }
-    let pinned = prepared.environment.clone();
     let claim = claim(context, job, sdist, recipe).await?;
-    let (image, environment) = environment::image(context, &id, &job.cell, pinned, claim).await?;
+    let (image, environment) =
+        environment::image(context, &id, &job.cell, &prepared.environment, claim).await?;
     if environment != prepared.environment {
         return Ok(false);
     }

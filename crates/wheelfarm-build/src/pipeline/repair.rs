@@ -40,7 +40,7 @@ fn inputs_of(context: &Context, job: &Job, raw: &RawWheel, recipe: &Recipe) -> W
         tool: concat!("wheelfarm ", env!("CARGO_PKG_VERSION")).to_owned(),
         raw_filename: raw.record.filename.clone(),
         raw: raw.record.wheel,
-        raw_key: crate::key::canonical_digest(&raw.record.inputs),
+        raw_key: raw.key,
         target: job.cell.target,
         libraries: raw.environment.root,
         exclude: recipe.exclude.clone(),

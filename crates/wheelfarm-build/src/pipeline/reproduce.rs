@@ -37,7 +37,7 @@ pub async fn reproduce(context: &Context, job: &Job) -> Result<(), JobError> {
     };
     let pinned = prepared.environment.clone();
     let claim = raw::claim(context, job, sdist, &recipe).await?;
-    let (image, environment) = environment::image(context, &id, &job.cell, pinned, claim).await?;
+    let (image, environment) = environment::image(context, &id, &job.cell, &pinned, claim).await?;
     if environment != prepared.environment {
         return Err(gone());
     }

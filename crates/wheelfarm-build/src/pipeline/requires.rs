@@ -15,9 +15,9 @@ use wheelfarm_types::{Digest, Requirement, SdistFilename, WheelFilename};
 
 use super::chain::Chain;
 use super::context::{Context, run_cpu};
+use super::memo::Pinned;
 use super::resolve::{Attempt, Told, attempt};
 use super::{Artifact, Choice, Job, Next, Origin, Purpose};
-use crate::environment::EnvironmentRecord;
 use crate::error::JobError;
 use crate::event::{Event, Stage};
 use crate::matrix::Cell;
@@ -97,7 +97,7 @@ pub(super) async fn build_system_of(
 pub(super) fn dynamic_key(
     job: &Job,
     source: Digest,
-    environment: &EnvironmentRecord,
+    environment: &Pinned,
     recipe: &Recipe,
     env: &BTreeMap<String, String>,
 ) -> Digest {
@@ -106,7 +106,7 @@ pub(super) fn dynamic_key(
         source,
         python: job.cell.python,
         interpreter: job.cell.image.tree(job.cell.python),
-        manifest: environment.manifest_digest(),
+        manifest: environment.manifest_digest,
         config_settings: &recipe.config_settings,
         env,
         patches: recipe.patches.iter().map(Patch::digest).collect(),
@@ -152,21 +152,32 @@ pub(super) async fn look(
         target: job.cell.image.target,
         ..Cell::clone(&job.cell)
     });
-    let lock = match lock(context, chain, &cell, requirements).await {
-        Ok(Attempt::Lock(lock)) => lock,
-        Ok(Attempt::Unstated(unstated)) => return Ok(Requires::Missing(vec![*unstated])),
-        Err(error) => return Err(error.within(format!("{}: its build requirements", job.id()))),
+    let mut words: Vec<_> = requirements.iter().map(ToString::to_string).collect();
+    words.sort();
+    let request = (words, cell.python, cell.target);
+    let lock = if let Some(lock) = context.memo.locks.get(&request) {
+        lock
+    } else {
+        let lock = match lock(context, chain, &cell, requirements).await {
+            Ok(Attempt::Lock(lock)) => Arc::new(lock),
+            Ok(Attempt::Unstated(unstated)) => return Ok(Requires::Missing(vec![*unstated])),
+            Err(error) => {
+                return Err(error.within(format!("{}: its build requirements", job.id())));
+            }
+        };
+        context.memo.locks.set(request, Arc::clone(&lock));
+        lock
     };
     let mut known = BuildRequires::default();
     let mut missing = Vec::new();
-    for package in lock.packages {
+    for package in &lock.packages {
         if let Some(wheel) = package.best_wheel(cell.python, cell.target) {
             known.wheels.push(wheel.clone());
             continue;
         }
         chain.check(&package.name, &package.version)?;
         let inner = Job {
-            package,
+            package: package.clone(),
             cell: Arc::clone(&cell),
             choice: Choice::Reuse,
             purpose: Purpose::BuildRequirement,

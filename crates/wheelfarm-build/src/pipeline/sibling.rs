@@ -4,6 +4,8 @@
 //! is taken for a higher one if an installer would take it there. Its build requirements were those of its own Python:
 //! that is what the stable ABI promises not to matter. It is proved on each Python all the same.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use wheelfarm_types::{Digest, PythonVersion, WheelFilename, compatible_tags};
 
@@ -87,8 +89,9 @@ pub(super) async fn find(
     let accepted = compatible_tags(python, job.cell.image.target);
     let serves = |record: &RawRecord| record.filename.tags().any(|tag| accepted.contains(&tag));
     Ok(record.filter(serves).map(|record| RawWheel {
+        key: shared.raw_key,
         record,
-        environment: basis.environment.clone(),
+        environment: Arc::clone(&basis.environment),
         requires: Vec::new(),
         reused: Some(shared.python),
     }))
