@@ -33,7 +33,8 @@ pub(crate) async fn mount(
     base: &str,
     recipe: &EnvironmentRecipe,
 ) -> Result<Option<Mount>> {
-    let Some(target) = place(recipe.manager) else {
+    let target = place(recipe.manager).filter(|_| !recipe.packages.is_empty());
+    let Some(target) = target else {
         return Ok(None);
     };
     let mut caches = shared.package_caches.lock().await;

@@ -149,6 +149,8 @@ impl Engine {
 
     /// Nothing of this test's runs is in the engine, tools aside.
     pub(crate) async fn assert_clean(&self) {
+        // What downloads share is kept until then.
+        self.docker.close().await;
         let left = left(self.runs.path()).await;
         assert!(left.is_empty(), "left behind: {left:?}");
     }
