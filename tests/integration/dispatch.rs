@@ -164,3 +164,39 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     assert_eq!(engine.farm_containers(&farm.cache()).unwrap(), []);
     assert_eq!(engine.farm_volumes(&farm.cache()).unwrap(), [""; 0]);
 }
+
+#[test]
+fn a_compiler_cache_is_used_on_request_and_is_no_part_of_the_key() {
+    needs_docker!();
+    let backend = r#"
+def hits():
+    stats = subprocess.check_output(["ccache", "--print-stats"]).decode()
+    stats = dict(line.split("\t") for line in stats.splitlines())
+    return sum(int(stats[name]) for name in ("direct_cache_hit", "preprocessed_cache_hit"))
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    with open("x.c", "w") as file:
+        file.write("int made_by_$MARK(void) { return 1; }\n")
+    before = hits()
+    subprocess.check_call(["gcc", "-c", "x.c", "-o", "x.o"])
+    return write_wheel(directory, {"hits.txt": str(hits() - before)})
+"#;
+    // Nobody compiled this before.
+    let backend = backend.replace("$MARK", &std::process::id().to_string());
+    let sdist = Sdist::with_backend("wfcached", "1.0", &[], &backend);
+    let index = Index::start().unwrap().with(&sdist).unwrap();
+    let farm = only(Farm::new().unwrap(), &index);
+    let arguments = ["wfcached", "--image", "debian-12", "--no-prove"];
+    for (variable, expected) in [("A=one", "0"), ("A=two", "1")] {
+        let another_key = format!("package.wfcached.env.{variable}");
+        let more = ["--compiler-cache", "--set", &another_key];
+        let run = farm.build([&arguments[..], &more].concat()).unwrap();
+        let report = run.success().unwrap();
+        let path = &report.wheels.first().unwrap().path;
+        let hits = wheelfarm_tests::wheel::read(path, "hits.txt").unwrap();
+        assert_eq!(String::from_utf8(hits).unwrap(), expected);
+        // What was built with it is found without it.
+        let run = farm.build([&arguments[..], &more[1..]].concat()).unwrap();
+        assert_eq!(run.success().unwrap().containers, 0);
+    }
+}

@@ -263,6 +263,7 @@ impl Synthetic {
             },
             build_tag: true,
             keep_failed: false,
+            compiler_cache: false,
             observer: Arc::new(|_event| {}),
             cancel: CancellationToken::new(),
             flights: Flights::default(),

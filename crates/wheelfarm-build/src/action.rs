@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_types::Digest;
 
+use crate::environment::PackageManager;
 use crate::pipeline::Capacity;
 
 /// Where an action finds its inputs: read-only.
@@ -49,8 +50,21 @@ pub struct Action {
     pub network: bool,
     /// Whether a container that failed is kept for people to look into.
     pub keep_failed: bool,
+    /// What compilers made before may be taken from here.
+    pub compiler_cache: Option<CompilerCache>,
     /// What it may use.
     pub limits: Limits,
+}
+
+/// A compiler cache: one per builder image and its content, kept where actions run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompilerCache {
+    /// Tells it from others: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// The builder image's name.
+    pub image: String,
+    /// What installs the cache's program.
+    pub manager: PackageManager,
 }
 
 /// Upper bounds of an action.

@@ -14,6 +14,7 @@ use wheelfarm_build::action::{
 };
 use wheelfarm_build::pipeline::Capacity;
 
+use crate::compiler_cache;
 use crate::container::body;
 use crate::docker::{Docker, Shared};
 use crate::error::{Result, cancelled, engine, error, hinted, io};
@@ -70,6 +71,11 @@ async fn run(
     let mut mounts = tools::mounts(scope, action, cancel).await?;
     let inputs = input_volume(scope, action, more, cancel).await?;
     mounts.push(volume_mount(&inputs, INPUT_DIR, true));
+    let mut network = network;
+    if let Some((mount, variables)) = compiler_cache::mount(scope, action, &sink, cancel).await {
+        mounts.push(mount);
+        network.extend(variables);
+    }
     let capacity = scope.shared.capacity().await?;
     if cancel.is_cancelled() {
         return Err(cancelled(&action.name));

@@ -149,6 +149,7 @@ mod tests {
             environment: BTreeMap::new(),
             network: false,
             keep_failed: false,
+            compiler_cache: None,
             limits: Limits {
                 cores: 8.0,
                 memory: 1 << 30,

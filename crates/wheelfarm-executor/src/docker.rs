@@ -14,6 +14,7 @@ use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
 use wheelfarm_build::pipeline::Capacity;
 use wheelfarm_store::Store;
 
+use crate::compiler_cache::CompilerCaches;
 use crate::error::{Result, detail, engine, error, hinted, io, io_kind};
 use crate::package_cache::PackageCaches;
 use crate::run_lock::RunLock;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     /// Held while a tool is put into its volume, so that one process does it once.
     pub(crate) tools: Mutex<()>,
     pub(crate) package_caches: PackageCaches,
+    pub(crate) compiler_caches: CompilerCaches,
     capacity: OnceCell<Capacity>,
     started: AtomicU64,
     named: AtomicU64,
@@ -87,6 +89,7 @@ impl Docker {
                 tasks: TaskTracker::new(),
                 tools: Mutex::default(),
                 package_caches: PackageCaches::default(),
+                compiler_caches: CompilerCaches::default(),
                 capacity: OnceCell::new(),
                 started: AtomicU64::new(0),
                 named: AtomicU64::new(0),

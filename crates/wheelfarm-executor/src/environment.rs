@@ -115,6 +115,43 @@ async fn make(
     })
 }
 
+/// Installs the package of a tool and copies it to the volume of `mount`; what the package manager said if that
+/// failed.
+pub(crate) async fn fill_tool(
+    scope: &mut Scope,
+    base: &str,
+    recipe: &EnvironmentRecipe,
+    mount: Mount,
+    cancel: &CancellationToken,
+) -> Result<Option<String>> {
+    let packages = package_cache::mount(&scope.shared, base, recipe).await?;
+    let target = mount.target.clone().unwrap_or_default();
+    let mut body = body(base, recipe, packages);
+    body.env = Some(vec![format!("WHEELFARM_TOOL={target}")]);
+    if let Some(host) = &mut body.host_config {
+        host.mounts.get_or_insert_default().push(mount);
+    }
+    let container = scope.container(body).await?;
+    let files = install::files(&scope.shared.network)?;
+    upload(scope, &container, "/tmp", files, cancel).await?;
+    let mut stdout = Stdout::new(ROOT_SIZE);
+    let mut log = Log::new(LOG_SIZE, Arc::new(|_: &str| {}));
+    let run = run(scope, &container, &mut stdout, &mut log);
+    let run = tokio::time::timeout(TIME, run);
+    let ended = cancel
+        .run_until_cancelled(run)
+        .await
+        .ok_or_else(|| cancelled(&scope.action))?;
+    ended.unwrap_or_else(|_| Err(too_slow(recipe)))?;
+    let (_, trailer) = stdout.finish();
+    if trailer.is_some_and(|trailer| trailer.code == 0 && trailer.packed) {
+        return Ok(None);
+    }
+    let log = log.finish();
+    let log = String::from_utf8_lossy(&log);
+    Ok(Some(log.lines().last().unwrap_or_default().to_owned()))
+}
+
 /// A container in which the packages are installed, and what is in it.
 async fn install(
     scope: &mut Scope,

@@ -92,9 +92,37 @@ record() {
   tar -cf - -C / -T $dir/list >&3
 }
 
+# Makes a directory of programs that run ccache before a compiler, from a package that is not to stay here.
+copy_tool() {
+  here=$tool
+  program=$(command -v ccache) || return
+  exec 8>$here/lock
+  flock 8 || return
+  if [ -e $here/ready ]; then return; fi
+  mkdir -p $here/bin $here/lib $here/data || return
+  chmod 1777 $here/data
+  cp $program $here/lib/ccache
+  # A builder's own loader runs it with the libraries that came with it, which compilers are not to see.
+  loader=$(ldd $program | sed -n 's,^[^/=]*\(/[^ ]*/ld-[^ ]*\) (.*,\1,p')
+  ldd $program | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | while read -r library; do cp -L $library $here/lib; done
+  run="$loader --library-path $here/lib $here/lib/ccache"
+  machine=$(gcc -dumpmachine)
+  for name in gcc g++ cc c++ $machine-gcc $machine-g++; do
+    # By its path: by name it would find this program again.
+    real=$(command -v $name) && printf '#!/bin/sh\nexec %s "$@"\n' "$run $real" >$here/bin/$name
+  done
+  printf '#!/bin/sh\nexec %s "$@"\n' "$run" >$here/bin/ccache
+  chmod 755 $here/bin/* && : >$here/ready
+}
+
 code=0
 packed=1
-if [ $# -gt 0 ]; then install "$@"; code=$?; fi
-if [ $code = 0 ]; then record; packed=$?; fi
+tool=${WHEELFARM_TOOL-}
+# What is there is in use: it is never changed.
+if [ $# -gt 0 ] && ! { [ -n "$tool" ] && [ -e $tool/ready ]; }; then install "$@"; code=$?; fi
+if [ $code = 0 ]; then
+  if [ -z "$tool" ]; then record; elif [ ! -e $tool/ready ]; then copy_tool; fi
+  packed=$?
+fi
 rm -rf $dir
 echo "wheelfarm $code $packed 0" >&3

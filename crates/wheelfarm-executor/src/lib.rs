@@ -13,6 +13,7 @@
 //! be on another machine or behind a socket mounted into a CI job.
 
 mod action;
+mod compiler_cache;
 mod container;
 mod debian;
 mod debian_source;

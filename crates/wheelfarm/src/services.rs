@@ -47,6 +47,8 @@ pub(crate) struct Choices {
     pub(crate) keep_failed: bool,
     /// Builds that miss a system package get it.
     pub(crate) add_missing: bool,
+    /// Builds use a compiler cache.
+    pub(crate) compiler_cache: bool,
 }
 
 impl Choices {
@@ -115,6 +117,7 @@ pub(crate) async fn context(
             failures_not_before: choices.failures_not_before(config, now),
         },
         keep_failed: choices.keep_failed,
+        compiler_cache: choices.compiler_cache || config.farm.compiler_cache,
         build_tag: !args.no_build_tag,
         observer: progress.observer(),
         cancel: cancel.clone(),

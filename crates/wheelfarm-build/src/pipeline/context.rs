@@ -46,6 +46,8 @@ pub struct Context {
     pub limits: Limits,
     /// How old answers may be.
     pub freshness: Freshness,
+    /// Whether builds use a compiler cache.
+    pub compiler_cache: bool,
     /// Whether containers of failed builds are kept.
     pub keep_failed: bool,
     /// Whether wheels that we build get a build tag.

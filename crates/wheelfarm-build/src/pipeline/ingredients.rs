@@ -12,7 +12,7 @@ use super::Job;
 use super::context::Context;
 use super::raw::{Basis, Prepared};
 use super::requires::BuildRequires;
-use crate::action::{Action, Limits};
+use crate::action::{Action, CompilerCache, Limits};
 use crate::error::JobError;
 use crate::recipes::{Patch, Recipe};
 use crate::records::{BUILD_SCHEMA, PinnedFile, RawInputs};
@@ -179,6 +179,15 @@ pub(super) async fn action(
         environment,
         network: recipe.network,
         keep_failed: context.keep_failed,
+        compiler_cache: context.compiler_cache.then(|| CompilerCache {
+            name: format!(
+                "{}-{}",
+                job.cell.image.name,
+                prepared.environment.recipe.image_content.short()
+            ),
+            image: job.cell.image.name.clone(),
+            manager: job.cell.image.manager,
+        }),
         limits: limits(context, recipe),
     })
 }

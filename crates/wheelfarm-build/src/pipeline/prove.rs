@@ -143,6 +143,7 @@ async fn prove_in(
             .into(),
         network: false,
         keep_failed: false,
+        compiler_cache: None,
         limits: context.limits.clone(),
     };
     let slot = context.slot(Claim::default()).await?;

@@ -82,6 +82,7 @@ async fn ask(context: &Context, job: &Job, missing: &Missing) -> Result<Option<S
             .into(),
         network: true,
         keep_failed: false,
+        compiler_cache: None,
         limits: Limits {
             time: TIME,
             output: ANSWER,

@@ -251,6 +251,7 @@ impl<'a> Compiler<'a> {
             environment: environment.map(owned).into(),
             network: false,
             keep_failed: false,
+            compiler_cache: None,
             limits: Limits {
                 cores: f64::from(cores),
                 memory: 4 << 30,

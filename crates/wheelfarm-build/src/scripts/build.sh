@@ -15,5 +15,6 @@ case "$2" in
 *.zip) /build/env/bin/python -m zipfile -e "$2" /build/src ;;
 *) tar -xzf "$2" -C /build/src --no-same-owner ;;
 esac
-export VIRTUAL_ENV=/build/env PATH="/build/env/bin:$PATH"
+# Compilers that look into a cache first: not part of any key.
+export VIRTUAL_ENV=/build/env PATH="${WHEELFARM_COMPILERS:+$WHEELFARM_COMPILERS:}/build/env/bin:$PATH"
 exec python -B /in/build.py

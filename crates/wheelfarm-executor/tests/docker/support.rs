@@ -118,6 +118,7 @@ impl Engine {
             environment: BTreeMap::new(),
             network: false,
             keep_failed: false,
+            compiler_cache: None,
             limits: Limits {
                 cores: 64.0,
                 memory: 256 << 20,

@@ -38,6 +38,9 @@ pub(crate) struct BuildArgs {
     /// Build again with the system package that a build turns out to miss
     #[arg(long)]
     pub(crate) add_missing: bool,
+    /// Take from a cache what a compiler made before; only where you trust every source that is built
+    #[arg(long)]
+    pub(crate) compiler_cache: bool,
     /// Build everything twice, also what was built before; what differs is not delivered
     #[arg(long)]
     pub(crate) check_reproducible: bool,

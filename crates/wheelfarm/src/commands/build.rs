@@ -142,6 +142,7 @@ async fn build(
             retry_failed: args.retry_failed,
             keep_failed: args.keep_failed,
             add_missing: args.add_missing,
+            compiler_cache: args.compiler_cache,
         },
     )
     .await?;

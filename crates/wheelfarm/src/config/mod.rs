@@ -49,6 +49,7 @@ pub(crate) struct Farm {
     pub(crate) only_upstream: Vec<String>,
     pub(crate) timeout: Option<Seconds>,
     pub(crate) failure_expiry: Option<Seconds>,
+    pub(crate) compiler_cache: bool,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) provenance: bool,
     pub(crate) sign_key: Option<PathBuf>,
