@@ -36,6 +36,10 @@ pub(crate) struct Parts<'a> {
 
 /// How jobs are run: what is not chosen here is in the configuration, or has a default.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Choices {
     /// Bounds one build.
     pub(crate) timeout: Option<Seconds>,

@@ -237,7 +237,7 @@ mod tests {
                 "[[overrides]]\nselect = \"*\"\nconfig_settings = {}",
                 "unknown key `config_settings` in [[overrides]] (number 1); did you mean `config-settings`?",
             ),
-            ("[farm]\nzzz = 1", "it has `constraints`"),
+            ("[farm]\nzzz = 1", "it has `compiler-cache`, `constraints`"),
             ("[farm]\nexecutor = \"reapi\"", "not in this version"),
             ("[farm]\nexecutor = \"podman\"", "`podman`"),
             ("[farm]\npython = [\"3.x\"]", "line 2"),
