@@ -1,7 +1,10 @@
 //! The lock file that passes from resolution to planning ([PEP 751](https://peps.python.org/pep-0751/)).
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use wheelfarm_types::{
-    Digest, ProjectName, PythonVersion, SdistFilename, Target, Version, WheelFilename,
+    Digest, ProjectName, PythonVersion, SdistFilename, Tag, Target, Version, WheelFilename,
     compatible_tags,
 };
 
@@ -110,20 +113,42 @@ impl LockedPackage {
         python: PythonVersion,
         target: Target,
     ) -> Option<&LockedFile<WheelFilename>> {
-        let accepted = compatible_tags(python, target);
+        if self.wheels.is_empty() {
+            return None;
+        }
+        let accepted = accepted(python, target);
         self.wheels
             .iter()
             .filter_map(|wheel| {
                 let rank = wheel
                     .filename
                     .tags()
-                    .filter_map(|tag| accepted.iter().position(|accepted| *accepted == tag))
+                    .filter_map(|tag| accepted.get(&tag).copied())
                     .min()?;
                 Some((rank, std::cmp::Reverse(&wheel.filename.build), wheel))
             })
             .min_by_key(|(rank, build, _)| (*rank, *build))
             .map(|(.., wheel)| wheel)
     }
+}
+
+/// Tags with their ranks.
+type Ranks = HashMap<Tag, usize>;
+/// For interpreters on targets.
+type RanksByPlace = HashMap<(PythonVersion, Target), Arc<Ranks>>;
+
+/// The rank of every tag that `python` accepts on `target`: hundreds, made once for each pair.
+fn accepted(python: PythonVersion, target: Target) -> Arc<Ranks> {
+    static KNOWN: LazyLock<Mutex<RanksByPlace>> = LazyLock::new(Mutex::default);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let ranks = known.entry((python, target)).or_insert_with(|| {
+        let mut ranks = Ranks::new();
+        for (rank, tag) in compatible_tags(python, target).into_iter().enumerate() {
+            ranks.entry(tag).or_insert(rank);
+        }
+        Arc::new(ranks)
+    });
+    Arc::clone(ranks)
 }
 
 #[cfg(test)]

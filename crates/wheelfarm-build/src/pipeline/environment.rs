@@ -114,7 +114,11 @@ pub(super) async fn known(
 fn note(context: &Context, record: EnvironmentRecord) -> Arc<Pinned> {
     let pinned = Arc::new(Pinned::new(record));
     let known = Arc::clone(&pinned);
-    context.memo.environments.set(pinned.recipe_digest, known);
+    let before = context.memo.environments.set(pinned.recipe_digest, known);
+    if before.is_some_and(|before| before != pinned) {
+        // What was built in the one before is to be built again in this one.
+        context.memo.requires.clear();
+    }
     pinned
 }
 

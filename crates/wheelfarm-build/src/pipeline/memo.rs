@@ -5,9 +5,9 @@ use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wheelfarm_resolve::Lock;
-use wheelfarm_types::{Digest, PythonVersion, Target};
+use wheelfarm_types::{Digest, PythonVersion};
 
+use super::requires::BuildRequires;
 use crate::environment::EnvironmentRecord;
 
 /// An environment's record, with the digests that keys are made of: its manifest has hundreds of packages.
@@ -38,8 +38,8 @@ impl Deref for Pinned {
     }
 }
 
-/// Build requirements, the Python and the platform that they are locked for.
-pub(super) type LockRequest = (Vec<String>, PythonVersion, Target);
+/// Build requirements, the Python and the builder image that they are for.
+pub(super) type Wanted = (Vec<String>, PythonVersion, String);
 
 /// A table that is filled while it is used.
 #[derive(Debug)]
@@ -57,10 +57,16 @@ impl<K: Hash + Eq, V: Clone> Table<K, V> {
         table.get(key).cloned()
     }
 
-    /// Sets what is known from now on.
-    pub(super) fn set(&self, key: K, value: V) {
+    /// Sets what is known from now on; what was known before.
+    pub(super) fn set(&self, key: K, value: V) -> Option<V> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.insert(key, value);
+        table.insert(key, value)
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.clear();
     }
 }
 
@@ -71,6 +77,6 @@ pub struct Memo {
     pub(super) images: Table<Digest, Digest>,
     /// Environments by recipe; changed when one is made anew.
     pub(super) environments: Table<Digest, Arc<Pinned>>,
-    /// Locks of build requirements.
-    pub(super) locks: Table<LockRequest, Arc<Lock>>,
+    /// Wheels of build requirements that all are there.
+    pub(super) requires: Table<Wanted, Arc<BuildRequires>>,
 }

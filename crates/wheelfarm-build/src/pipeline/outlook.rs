@@ -201,8 +201,8 @@ fn built(job: &Job, raw: RawWheel, record: WheelRecord, recipe: Recipe) -> Artif
         system: record.system,
         modules: record.modules,
         test: recipe.test,
-        network: raw.record.inputs.network || raw.requires.iter().any(|built| built.network),
+        network: raw.record.inputs.network || raw.requires.built.iter().any(|built| built.network),
         added: None,
-        requires: raw.requires,
+        requires: raw.requires.built.clone(),
     }
 }

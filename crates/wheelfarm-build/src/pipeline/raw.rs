@@ -51,7 +51,7 @@ pub struct RawWheel {
     /// Where it was built.
     pub(super) environment: Arc<Pinned>,
     /// The build requirements that were built for it.
-    pub(super) requires: Vec<Artifact>,
+    pub(super) requires: Arc<BuildRequires>,
     /// The Python that it was built for, if it serves the job's as well.
     pub(super) reused: Option<PythonVersion>,
 }
@@ -72,7 +72,7 @@ pub(super) struct Basis<'a> {
 pub struct Prepared {
     pub(super) environment: Arc<Pinned>,
     pub(super) system: BuildSystem,
-    pub(super) requires: BuildRequires,
+    pub(super) requires: Arc<BuildRequires>,
     /// Where dynamic build requirements are filed, and those that were there.
     dynamic_key: Digest,
     dynamic: Vec<Requirement>,
@@ -158,7 +158,7 @@ async fn recorded(context: &Context, prepared: &Prepared) -> Result<Option<RawWh
         key: prepared.key,
         record,
         environment: Arc::clone(&prepared.environment),
-        requires: prepared.requires.built.clone(),
+        requires: Arc::clone(&prepared.requires),
         reused: None,
     }))
 }

@@ -37,7 +37,7 @@ pub(super) struct BuildRequires {
 #[derive(Debug)]
 pub(super) enum Requires {
     /// Every one has a wheel.
-    Known(BuildRequires),
+    Known(Arc<BuildRequires>),
     /// These have to be built first.
     Missing(Vec<Job>),
 }
@@ -145,39 +145,34 @@ pub(super) async fn look(
     requirements: Vec<Requirement>,
 ) -> Result<Requires, JobError> {
     if requirements.is_empty() {
-        return Ok(Requires::Known(BuildRequires::default()));
+        return Ok(Requires::Known(Arc::default()));
+    }
+    let mut words: Vec<_> = requirements.iter().map(ToString::to_string).collect();
+    words.sort();
+    let wanted = (words, job.cell.python, job.cell.image.name.clone());
+    if let Some(known) = context.memo.requires.get(&wanted) {
+        return Ok(Requires::Known(known));
     }
     // What serves a build need not run anywhere else.
     let cell = Arc::new(Cell {
         target: job.cell.image.target,
         ..Cell::clone(&job.cell)
     });
-    let mut words: Vec<_> = requirements.iter().map(ToString::to_string).collect();
-    words.sort();
-    let request = (words, cell.python, cell.target);
-    let lock = if let Some(lock) = context.memo.locks.get(&request) {
-        lock
-    } else {
-        let lock = match lock(context, chain, &cell, requirements).await {
-            Ok(Attempt::Lock(lock)) => Arc::new(lock),
-            Ok(Attempt::Unstated(unstated)) => return Ok(Requires::Missing(vec![*unstated])),
-            Err(error) => {
-                return Err(error.within(format!("{}: its build requirements", job.id())));
-            }
-        };
-        context.memo.locks.set(request, Arc::clone(&lock));
-        lock
+    let lock = match lock(context, chain, &cell, requirements).await {
+        Ok(Attempt::Lock(lock)) => lock,
+        Ok(Attempt::Unstated(unstated)) => return Ok(Requires::Missing(vec![*unstated])),
+        Err(error) => return Err(error.within(format!("{}: its build requirements", job.id()))),
     };
     let mut known = BuildRequires::default();
     let mut missing = Vec::new();
-    for package in &lock.packages {
+    for package in lock.packages {
         if let Some(wheel) = package.best_wheel(cell.python, cell.target) {
             known.wheels.push(wheel.clone());
             continue;
         }
         chain.check(&package.name, &package.version)?;
         let inner = Job {
-            package: package.clone(),
+            package,
             cell: Arc::clone(&cell),
             choice: Choice::Reuse,
             purpose: Purpose::BuildRequirement,
@@ -188,11 +183,12 @@ pub(super) async fn look(
             _ => missing.push(inner),
         }
     }
-    Ok(if missing.is_empty() {
-        Requires::Known(known)
-    } else {
-        Requires::Missing(missing)
-    })
+    if !missing.is_empty() {
+        return Ok(Requires::Missing(missing));
+    }
+    let known = Arc::new(known);
+    context.memo.requires.set(wanted, Arc::clone(&known));
+    Ok(Requires::Known(known))
 }
 
 /// The lock for build requirements: of wheels alone if there is one, else of what there is.

@@ -70,6 +70,10 @@ pub(super) async fn find(
     basis: &Basis<'_>,
 ) -> Result<Option<RawWheel>, JobError> {
     let python = job.cell.python;
+    // The environment is that of the image: others of its Pythons are the only siblings there can be.
+    if job.cell.image.pythons.iter().all(|other| *other >= python) {
+        return Ok(None);
+    }
     let key = key(job, basis);
     let Some((_, shared)) = context
         .store
@@ -92,7 +96,7 @@ pub(super) async fn find(
         key: shared.raw_key,
         record,
         environment: Arc::clone(&basis.environment),
-        requires: Vec::new(),
+        requires: Arc::default(),
         reused: Some(shared.python),
     }))
 }
