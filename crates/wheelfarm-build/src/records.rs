@@ -152,6 +152,15 @@ pub struct RawRecord {
     pub seconds: f64,
 }
 
+/// What a look at a [`RawRecord`] reads: the inputs, which are most of it, are what its key was made of.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RawOutcome {
+    /// Its name, as the back end chose it.
+    pub filename: WheelFilename,
+    /// Its bytes.
+    pub wheel: Digest,
+}
+
 /// Everything that can change the bytes of a repaired wheel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WheelInputs {
@@ -203,6 +212,24 @@ pub struct WheelRecord {
     pub modules: Vec<String>,
     /// How long audit and repair took, in seconds.
     pub seconds: f64,
+}
+
+/// What a look at a [`WheelRecord`] reads: without its inputs.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct WheelOutcome {
+    /// Its name, with the tags it earned.
+    pub(crate) filename: WheelFilename,
+    /// Its bytes.
+    pub(crate) wheel: Digest,
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Libraries that were put into it.
+    pub(crate) vendored: Vec<Vendored>,
+    /// Libraries that it needs of the system it runs on, beside those that every system has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) system: Vec<SystemLibrary>,
+    /// Modules to import when it is proved.
+    pub(crate) modules: Vec<String>,
 }
 
 /// A library inside a wheel that came from the environment.

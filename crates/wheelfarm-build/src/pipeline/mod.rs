@@ -248,7 +248,7 @@ fn run_in<'a>(
                 Next::Repair(raw) => {
                     let work = repair::repaired_wheel(context, job, &raw, &recipe).await;
                     // What was repaired before under another name is not built now.
-                    if work.map_err(|error| instead(error, &because))?.1 && raw.reused.is_none() {
+                    if work.map_err(|error| instead(error, &because))? && raw.reused.is_none() {
                         built.get_or_insert(because);
                     }
                 }

@@ -21,7 +21,7 @@ use super::raw::{Prepared, RawLook, RawWheel};
 use super::{Artifact, Choice, Job, Origin, Purpose, raw, repair, upstream};
 use crate::error::{JobError, JobErrorKind};
 use crate::recipes::{Recipe, Vendoring};
-use crate::records::WheelRecord;
+use crate::records::WheelOutcome;
 
 /// How far a job is.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(super) fn look_in<'a>(
             RawLook::Requires(jobs) => Next::Requires(jobs),
             RawLook::Missing(prepared) => Next::Build(prepared),
             RawLook::Found(raw) => match repair::look(context, job, &raw, &recipe).await? {
-                Some(record) => Next::Ready(Box::new(built(job, *raw, record, recipe))),
+                Some(record) => Next::Ready(Box::new(built(job, &raw, record, recipe))),
                 None => Next::Repair(raw),
             },
         };
@@ -171,7 +171,7 @@ fn no_wheel(job: &Job, only: bool) -> JobError {
 }
 
 /// The wheel of `record`, which was built before.
-fn built(job: &Job, raw: RawWheel, record: WheelRecord, recipe: Recipe) -> Artifact {
+fn built(job: &Job, raw: &RawWheel, record: WheelOutcome, recipe: Recipe) -> Artifact {
     let (origin, because) = match raw.reused {
         Some(python) => (
             Origin::Reused,
@@ -201,7 +201,7 @@ fn built(job: &Job, raw: RawWheel, record: WheelRecord, recipe: Recipe) -> Artif
         system: record.system,
         modules: record.modules,
         test: recipe.test,
-        network: raw.record.inputs.network || raw.requires.built.iter().any(|built| built.network),
+        network: raw.network || raw.requires.built.iter().any(|built| built.network),
         added: None,
         requires: raw.requires.built.clone(),
     }

@@ -14,13 +14,15 @@ use super::memo::Pinned;
 use super::outcome::{failed, wheel_of};
 use super::requires::{BuildRequires, Requires};
 use super::slots::Claim;
-use super::{Artifact, Job, environment, failures, requires, sharing, sibling};
+use super::{Job, environment, failures, requires, sharing, sibling};
 use crate::action::Exit;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::history;
 use crate::recipes::Recipe;
-use crate::records::{BuildOutcome, HistoryRecord, PinnedFile, RawInputs, RawRecord, kind};
+use crate::records::{
+    BuildOutcome, HistoryRecord, PinnedFile, RawInputs, RawOutcome, RawRecord, kind,
+};
 
 /// Bytes of what a back end asks for.
 const MOST_ASKED: usize = 1 << 20;
@@ -46,8 +48,10 @@ pub(super) enum RawLook {
 pub struct RawWheel {
     /// Its key.
     pub key: Digest,
-    /// Its record.
-    pub record: RawRecord,
+    /// What its record says.
+    pub record: RawOutcome,
+    /// Whether it was built with network.
+    pub(super) network: bool,
     /// Where it was built.
     pub(super) environment: Arc<Pinned>,
     /// The build requirements that were built for it.
@@ -152,11 +156,12 @@ pub(super) async fn prepare<'a>(
 /// The raw wheel that was made of what is prepared, if it was.
 async fn recorded(context: &Context, prepared: &Prepared) -> Result<Option<RawWheel>, JobError> {
     let record = context
-        .with_wheel(kind::RAW, &prepared.key, |record: &RawRecord| record.wheel)
+        .with_wheel(kind::RAW, &prepared.key, |record: &RawOutcome| record.wheel)
         .await?;
     Ok(record.map(|record| RawWheel {
         key: prepared.key,
         record,
+        network: prepared.inputs.network,
         environment: Arc::clone(&prepared.environment),
         requires: Arc::clone(&prepared.requires),
         reused: None,

@@ -19,7 +19,9 @@ use crate::event::Stage;
 use crate::pipeline::grafts::StoredGrafts;
 use crate::provenance;
 use crate::recipes::{Recipe, Vendoring};
-use crate::records::{REPAIR_SCHEMA, SystemLibrary, Vendored, WheelInputs, WheelRecord, kind};
+use crate::records::{
+    REPAIR_SCHEMA, SystemLibrary, Vendored, WheelInputs, WheelOutcome, WheelRecord, kind,
+};
 
 /// A wheel after audit and repair.
 struct Repaired {
@@ -56,32 +58,32 @@ pub(super) async fn look(
     job: &Job,
     raw: &RawWheel,
     recipe: &Recipe,
-) -> Result<Option<WheelRecord>, JobError> {
+) -> Result<Option<WheelOutcome>, JobError> {
     let inputs = inputs_of(context, job, raw, recipe);
     recorded(context, &crate::key::canonical_digest(&inputs)).await
 }
 
-async fn recorded(context: &Context, key: &Digest) -> Result<Option<WheelRecord>, JobError> {
+async fn recorded(context: &Context, key: &Digest) -> Result<Option<WheelOutcome>, JobError> {
     context
-        .with_wheel(kind::WHEEL, key, |record: &WheelRecord| record.wheel)
+        .with_wheel(kind::WHEEL, key, |record: &WheelOutcome| record.wheel)
         .await
 }
 
-/// The wheel to hand out for `raw`, and whether it was made just now.
+/// Makes the wheel to hand out for `raw` and files it: whether that was done just now.
 pub(super) async fn repaired_wheel(
     context: &Context,
     job: &Job,
     raw: &RawWheel,
     recipe: &Recipe,
-) -> Result<(WheelRecord, bool), JobError> {
+) -> Result<bool, JobError> {
     let inputs = inputs_of(context, job, raw, recipe);
     let key = crate::key::canonical_digest(&inputs);
-    if let Some(record) = recorded(context, &key).await? {
-        return Ok((record, false));
+    if recorded(context, &key).await?.is_some() {
+        return Ok(false);
     }
     let _flight = context.alone(&job.id(), key).await?;
-    if let Some(record) = recorded(context, &key).await? {
-        return Ok((record, false));
+    if recorded(context, &key).await?.is_some() {
+        return Ok(false);
     }
     let root = library_root(context, raw.environment.root).await?;
     let slot = context.slot(Claim::default()).await?;
@@ -104,12 +106,14 @@ pub(super) async fn repaired_wheel(
         seconds,
     };
     // First: a wheel that is on record has its statement.
-    provenance::file(&context.store, &record, &raw.record, &raw.environment).await?;
+    if let Some(raw_record) = context.store.record(kind::RAW, &raw.key).await? {
+        provenance::file(&context.store, &record, &raw_record, &raw.environment).await?;
+    }
     context
         .store
         .create_record(kind::WHEEL, &key, &record)
         .await?;
-    Ok((record, true))
+    Ok(true)
 }
 
 /// The directory that stands for `/` of an environment: unpacked from the store once and kept.

@@ -15,7 +15,7 @@ use super::ingredients::raw_inputs;
 use super::raw::{Basis, RawWheel};
 use super::requires::BuildRequires;
 use crate::error::JobError;
-use crate::records::{RawRecord, SharedRecord, kind};
+use crate::records::{RawOutcome, RawRecord, SharedRecord, kind};
 
 /// What names all builds that differ in nothing but their Python.
 fn key(job: &Job, basis: &Basis<'_>) -> Digest {
@@ -86,15 +86,16 @@ pub(super) async fn find(
         return Ok(None);
     }
     let record = context
-        .with_wheel(kind::RAW, &shared.raw_key, |record: &RawRecord| {
+        .with_wheel(kind::RAW, &shared.raw_key, |record: &RawOutcome| {
             record.wheel
         })
         .await?;
     let accepted = compatible_tags(python, job.cell.image.target);
-    let serves = |record: &RawRecord| record.filename.tags().any(|tag| accepted.contains(&tag));
+    let serves = |record: &RawOutcome| record.filename.tags().any(|tag| accepted.contains(&tag));
     Ok(record.filter(serves).map(|record| RawWheel {
         key: shared.raw_key,
         record,
+        network: basis.recipe.network,
         environment: Arc::clone(&basis.environment),
         requires: Arc::default(),
         reused: Some(shared.python),
