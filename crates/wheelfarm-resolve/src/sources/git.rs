@@ -262,8 +262,15 @@ impl Git {
     }
 
     /// What commit the working copy around `directory` is at, and whether the directory holds something else than that
-    /// and what matches `left_out` (pathspecs); none outside a repository, or without git.
+    /// and what matches `left_out` (pathspecs); none outside a repository, without git, or where the repository
+    /// ignores the directory: then it only lies there.
     pub(super) async fn state(&self, directory: &Path, left_out: &[String]) -> Option<State> {
+        let ignored = self
+            .call(directory, &["check-ignore", "--quiet", "."])
+            .await;
+        if ignored.is_ok_and(|output| output.status.success()) {
+            return None;
+        }
         let head = ["rev-parse", "--verify", "--quiet", "HEAD"];
         let commit = self.output(directory, &head, "").await.ok()?;
         let mut status = vec!["status", "--porcelain=v1", "--untracked-files=normal"];
@@ -306,5 +313,39 @@ mod tests {
             "fatal: unable to access 'https://h:1/r@x/'"
         );
         assert_eq!(without_credentials("file:///r"), "file:///r");
+    }
+
+    #[tokio::test]
+    async fn what_a_repository_ignores_is_no_part_of_it() {
+        let repository = tempfile::tempdir().unwrap();
+        let git = Git::new("file");
+        let make = |name: &str| {
+            let directory = repository.path().join(name);
+            fs_err::create_dir(&directory).unwrap();
+            fs_err::write(directory.join("file"), "").unwrap();
+            directory
+        };
+        let (part, ignored) = (make("part"), make("ignored"));
+        fs_err::write(repository.path().join(".gitignore"), "/ignored\n").unwrap();
+        for arguments in [
+            &["init", "--quiet"][..],
+            &["add", "--all"],
+            &[
+                "-c",
+                "user.name=t",
+                "-c",
+                "user.email=t@localhost",
+                "-c",
+                "commit.gpgsign=false",
+                "commit",
+                "--quiet",
+                "--message=one",
+            ],
+        ] {
+            let output = git.call(repository.path(), arguments).await.unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        assert!(!git.state(&part, &[]).await.unwrap().unclean);
+        assert_eq!(git.state(&ignored, &[]).await, None);
     }
 }
