@@ -209,12 +209,13 @@ impl Wanted<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
 
     use super::*;
 
-    fn sdist(files: &[(&str, &str)]) -> Result<BuildSystem, ResolveError> {
+    /// A `.tar.gz` of `files`.
+    pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
         let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
             Vec::new(),
             flate2::Compression::fast(),
@@ -227,8 +228,11 @@ mod tests {
                 .append_data(&mut header, path, text.as_bytes())
                 .unwrap();
         }
-        let bytes = builder.into_inner().unwrap().finish().unwrap();
-        build_system(&"x-1.tar.gz".parse().unwrap(), &bytes, None)
+        builder.into_inner().unwrap().finish().unwrap()
+    }
+
+    fn sdist(files: &[(&str, &str)]) -> Result<BuildSystem, ResolveError> {
+        build_system(&"x-1.tar.gz".parse().unwrap(), &archive(files), None)
     }
 
     fn requires(system: &BuildSystem) -> Vec<&str> {

@@ -99,22 +99,10 @@ fn zip(bytes: &[u8]) -> std::io::Result<Seen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sdist::tests::archive;
 
     fn hints(files: &[(&str, &str)]) -> bool {
-        let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
-            Vec::new(),
-            flate2::Compression::fast(),
-        ));
-        for (path, text) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(text.len() as u64);
-            header.set_mode(0o644);
-            builder
-                .append_data(&mut header, path, text.as_bytes())
-                .unwrap();
-        }
-        let bytes = builder.into_inner().unwrap().finish().unwrap();
-        hints_at_sharing(&"x-1.tar.gz".parse().unwrap(), &bytes)
+        hints_at_sharing(&"x-1.tar.gz".parse().unwrap(), &archive(files))
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use wheelfarm_executor::HostNetwork;
 use wheelfarm_resolve::inputs::IndexOptions;
+use wheelfarm_resolve::inputs::percent_decoded;
 use wheelfarm_resolve::{Credential, IndexSettings};
 
 use crate::environment::{first_variable, variable};
@@ -270,8 +271,8 @@ fn credential(address: &str) -> Option<Credential> {
     let (user, password) = user.map(|user| user.split_once(':').unwrap_or((user, "")))?;
     Some(Credential {
         host: host.to_owned(),
-        user: percent_decode(user),
-        password: percent_decode(password),
+        user: percent_decoded(user),
+        password: percent_decoded(password),
     })
 }
 
@@ -280,24 +281,6 @@ fn without_credentials(address: &str) -> String {
         Some((_, Some(user))) => address.replacen(&format!("{user}@"), "", 1),
         _ => address.to_owned(),
     }
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let decoded = tail
-            .first_chunk::<2>()
-            .filter(|_| first == b'%')
-            .and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
-        bytes.push(decoded.unwrap_or(first));
-        rest = if decoded.is_some() {
-            tail.get(2..).unwrap_or_default()
-        } else {
-            tail
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -218,7 +218,19 @@ fn run_in<'a>(
         let mut built = None;
         for _ in 0..STEPS {
             let recipe = context.recipe(job);
-            let Outlook { next, because } = outlook::look_in(context, job, outer).await?;
+            let look = outlook::look_in(context, job, outer).await?;
+            let Outlook {
+                next,
+                because,
+                refused,
+            } = look;
+            let in_context = |error| {
+                if refused {
+                    instead(error, &because)
+                } else {
+                    error
+                }
+            };
             match next {
                 Next::Ready(mut artifact) => {
                     if let Some(because) = built {
@@ -241,14 +253,14 @@ fn run_in<'a>(
                     {
                         continue;
                     }
-                    if work.map_err(|error| instead(error, &because))? {
+                    if work.map_err(in_context)? {
                         built = Some(because);
                     }
                 }
                 Next::Repair(raw) => {
                     let work = repair::repaired_wheel(context, job, &raw, &recipe).await;
                     // What was repaired before under another name is not built now.
-                    if work.map_err(|error| instead(error, &because))? && raw.reused.is_none() {
+                    if work.map_err(in_context)? && raw.reused.is_none() {
                         built.get_or_insert(because);
                     }
                 }
@@ -260,9 +272,6 @@ fn run_in<'a>(
 
 /// An error of a build that would not have been begun had the index's wheel run on the target.
 fn instead(error: JobError, because: &str) -> JobError {
-    if !because.starts_with("the index's wheel") {
-        return error;
-    }
     let hint = error.hint.clone().unwrap_or_else(|| {
         "`--only-upstream` with its name takes the index's wheel all the same".to_owned()
     });

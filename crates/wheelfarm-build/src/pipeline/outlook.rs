@@ -30,6 +30,24 @@ pub struct Outlook {
     pub next: Next,
     /// Why it is not less, in a few words.
     pub because: String,
+    /// Whether the index has a wheel that would have been taken if it ran on the target.
+    pub refused: bool,
+}
+
+/// Why the index's wheel is not taken.
+struct Passed {
+    because: String,
+    /// It does not run on the target.
+    refused: bool,
+}
+
+impl Passed {
+    fn by_choice(because: &str) -> Self {
+        Self {
+            because: because.to_owned(),
+            refused: false,
+        }
+    }
 }
 
 /// What comes next for a job.
@@ -63,9 +81,9 @@ pub(super) fn look_in<'a>(
 ) -> BoxFuture<'a, Result<Outlook, JobError>> {
     Box::pin(async move {
         let recipe = context.recipe(job);
-        let because = match from_index(context, job, &recipe).await? {
+        let Passed { because, refused } = match from_index(context, job, &recipe).await? {
             Ok(outlook) => return Ok(outlook),
-            Err(because) => because,
+            Err(passed) => passed,
         };
         let Some(sdist) = &job.package.sdist else {
             let message = format!("{}: the index has no source distribution", job.id());
@@ -81,7 +99,11 @@ pub(super) fn look_in<'a>(
                 None => Next::Repair(raw),
             },
         };
-        Ok(Outlook { next, because })
+        Ok(Outlook {
+            next,
+            because,
+            refused,
+        })
     })
 }
 
@@ -90,14 +112,16 @@ async fn from_index(
     context: &Context,
     job: &Job,
     recipe: &Recipe,
-) -> Result<Result<Outlook, String>, JobError> {
+) -> Result<Result<Outlook, Passed>, JobError> {
     let wheel = match job.choice {
-        Choice::FromSource => return Ok(Err("asked for from source".to_owned())),
+        Choice::FromSource => return Ok(Err(Passed::by_choice("asked for from source"))),
         Choice::Reuse if !recipe.patches.is_empty() => {
-            return Ok(Err("its source is to be patched".to_owned()));
+            return Ok(Err(Passed::by_choice("its source is to be patched")));
         }
         Choice::Reuse if recipe.vendor == Vendoring::System => {
-            return Ok(Err("its libraries are to be the system's".to_owned()));
+            return Ok(Err(Passed::by_choice(
+                "its libraries are to be the system's",
+            )));
         }
         Choice::Reuse | Choice::OnlyUpstream => {
             job.package.best_wheel(job.cell.python, job.cell.target)
@@ -108,12 +132,13 @@ async fn from_index(
         if only || job.package.sdist.is_none() {
             return Err(no_wheel(job, only));
         }
-        return Ok(Err("the index has no wheel that fits".to_owned()));
+        return Ok(Err(Passed::by_choice("the index has no wheel that fits")));
     };
     let fetch = |because: String| {
         Ok(Outlook {
             next: Next::Fetch(wheel.clone()),
             because,
+            refused: false,
         })
     };
     let Some(record) = upstream::known(context, job, wheel, recipe).await? else {
@@ -130,11 +155,15 @@ async fn from_index(
             format!("the index's wheel {}; {why}", problems.join("; "))
         }
         problems => {
-            return Ok(Err(format!(
+            let because = format!(
                 "the index's wheel {} was not taken: it {}",
                 wheel.filename,
                 problems.join("; ")
-            )));
+            );
+            return Ok(Err(Passed {
+                because,
+                refused: true,
+            }));
         }
     };
     if !context.store.contains(&wheel.sha256).await? {
@@ -144,6 +173,7 @@ async fn from_index(
     Ok(Ok(Outlook {
         next: Next::Ready(Box::new(artifact)),
         because,
+        refused: false,
     }))
 }
 

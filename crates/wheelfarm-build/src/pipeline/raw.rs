@@ -15,7 +15,7 @@ use super::outcome::{failed, wheel_of};
 use super::requires::{BuildRequires, Requires};
 use super::slots::Claim;
 use super::{Job, environment, failures, requires, sharing, sibling};
-use crate::action::Exit;
+use crate::action::{Action, ActionResult, Exit};
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::history;
@@ -241,26 +241,17 @@ pub(super) async fn build(
         // Who was in flight before has learned that the back end asks for more.
         return Ok(false);
     }
-    // Who waits is not at work: the stage begins with the lane.
-    let lane = context.fetching().await?;
-    let fetch = async {
-        context.fetcher.fetch(sdist).await?;
-        for wheel in &prepared.requires.wheels {
-            context.fetcher.fetch(wheel).await?;
-        }
-        Ok(())
-    };
-    context.staged(&id, Stage::Fetch, fetch).await?;
-    drop(lane);
-    let slot = context.slot(claim).await?;
-    let share = slot.share();
-    let action = action(context, job, sdist, recipe, &prepared, image, share).await?;
-    let run = context.retrying(&id, Stage::Build, || {
-        let (executor, cancel) = (&context.executor, &context.cancel);
-        executor.run(&action, context.log_of(&id), cancel)
-    });
-    let (result, seconds) = context.staged(&id, Stage::Build, run).await?;
-    drop(slot);
+    let (action, result, seconds) = execute(
+        context,
+        job,
+        sdist,
+        recipe,
+        &prepared,
+        image,
+        claim,
+        Stage::Build,
+    )
+    .await?;
     if result.exit == Exit::Code(0)
         && let Some(asked) = result.outputs.get("requires.json")
     {
@@ -321,6 +312,45 @@ pub(super) async fn build(
             })
         }
     }
+}
+
+/// Fetches what the build needs and runs it in `image`, as `stage`: the action, what it left, and how long it took in
+/// seconds.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "they are the build's ingredients, used once"
+)]
+pub(super) async fn execute(
+    context: &Context,
+    job: &Job,
+    sdist: &LockedFile<SdistFilename>,
+    recipe: &Recipe,
+    prepared: &Prepared,
+    image: String,
+    claim: Claim,
+    stage: Stage,
+) -> Result<(Action, ActionResult, f64), JobError> {
+    let id = job.id();
+    // Who waits is not at work: the stage begins with the lane.
+    let lane = context.fetching().await?;
+    let fetch = async {
+        context.fetcher.fetch(sdist).await?;
+        for wheel in &prepared.requires.wheels {
+            context.fetcher.fetch(wheel).await?;
+        }
+        Ok(())
+    };
+    context.staged(&id, Stage::Fetch, fetch).await?;
+    drop(lane);
+    let slot = context.slot(claim).await?;
+    let share = slot.share();
+    let action = action(context, job, sdist, recipe, prepared, image, share).await?;
+    let run = context.retrying(&id, stage, || {
+        let (executor, cancel) = (&context.executor, &context.cancel);
+        executor.run(&action, context.log_of(&id), cancel)
+    });
+    let (result, seconds) = context.staged(&id, stage, run).await?;
+    Ok((action, result, seconds))
 }
 
 /// What the build takes of the machine, and how long: as long as the last one, else by the size of its source.

@@ -4,7 +4,6 @@ use wheelfarm_wheel::Wheel;
 
 use super::chain::Chain;
 use super::context::Context;
-use super::ingredients::action;
 use super::outcome::wheel_of;
 use super::raw::RawLook;
 use super::{Job, environment, raw};
@@ -41,26 +40,9 @@ pub async fn reproduce(context: &Context, job: &Job) -> Result<(), JobError> {
     if environment != prepared.environment {
         return Err(gone());
     }
-    // Who waits is not at work: the stage begins with the lane.
-    let lane = context.fetching().await?;
-    let fetch = async {
-        context.fetcher.fetch(sdist).await?;
-        for wheel in &prepared.requires.wheels {
-            context.fetcher.fetch(wheel).await?;
-        }
-        Ok(())
-    };
-    context.staged(&id, Stage::Fetch, fetch).await?;
-    drop(lane);
-    let slot = context.slot(claim).await?;
-    let share = slot.share();
-    let action = action(context, job, sdist, &recipe, &prepared, image, share).await?;
-    let run = context.retrying(&id, Stage::Rebuild, || {
-        let (executor, cancel) = (&context.executor, &context.cancel);
-        executor.run(&action, context.log_of(&id), cancel)
-    });
-    let (result, _) = context.staged(&id, Stage::Rebuild, run).await?;
-    drop(slot);
+    let stage = Stage::Rebuild;
+    let (action, result, _) =
+        raw::execute(context, job, sdist, &recipe, &prepared, image, claim, stage).await?;
     let log = context.store.put(result.log.clone()).await?;
     let differs = |what: String| {
         let mut error = JobError::new(

@@ -19,8 +19,8 @@ pub use hashes::Hashes;
 pub use lines::Variables;
 pub(crate) use lines::input_error;
 pub use pylock::{InputLock, InputPackage};
-pub(crate) use wish::{ARCHIVES, percent_decoded};
-pub use wish::{Place, SourceWish, Wish};
+pub(crate) use wish::ARCHIVES;
+pub use wish::{Place, SourceWish, Wish, percent_decoded};
 
 use wheelfarm_types::{ProjectName, PythonVersion, Requirement};
 

@@ -312,7 +312,9 @@ fn archive_is_known(path: &str) -> Result<(), ResolveError> {
     Ok(())
 }
 
-pub(crate) fn percent_decoded(text: &str) -> String {
+/// `text` with `%` and two hexadecimal digits as the byte they stand for (RFC 3986, section 2.1). What is no such
+/// sequence stays as it is, and what is no UTF-8 is replaced.
+pub fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
