@@ -17,10 +17,10 @@ use crate::support::{
 const KILLS: usize = 10;
 
 /// Where runs are killed: other points each time, the same again with `WHEELFARM_TEST_SEED`.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = variable("WHEELFARM_TEST_SEED").map(|seed| seed.parse().unwrap());
         let seed = seed.unwrap_or_else(|| Moment::now().unwrap().nanoseconds());
         #[expect(clippy::print_stderr, reason = "to repeat what failed")]
@@ -30,13 +30,22 @@ impl Random {
         Self(seed | 1)
     }
 
-    /// Between 0 and 1 (xorshift64*).
-    fn fraction(&mut self) -> f64 {
+    /// Any number (xorshift64*).
+    fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        let scrambled = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        f64::from(u32::try_from(scrambled >> 32).unwrap()) / f64::from(u32::MAX)
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Less than `limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.number() % limit
+    }
+
+    /// Between 0 and 1.
+    fn fraction(&mut self) -> f64 {
+        f64::from(u32::try_from(self.number() >> 32).unwrap()) / f64::from(u32::MAX)
     }
 }
 

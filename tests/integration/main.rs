@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod build_requirements;
+mod channels;
+mod clients;
 mod configuration;
 mod crashes;
 mod daemon;
@@ -12,6 +14,7 @@ mod dispatch;
 mod emulated;
 mod engine;
 mod failing_builds;
+mod farm_builds;
 mod given_sources;
 mod graph;
 mod hostile;
@@ -20,7 +23,9 @@ mod input_locks;
 mod inspector;
 mod installing;
 mod main_job;
+mod mirror;
 mod other_packages;
+mod pages;
 mod patch;
 mod patch_support;
 mod places;
@@ -34,9 +39,14 @@ mod reports;
 mod reproducible;
 mod requests;
 mod requirement_files;
+mod s3;
+mod serving;
 mod sources;
+mod stores;
 mod support;
+mod transport;
 mod unstated_metadata;
+mod uploads;
 mod upstream;
 mod warm;
 

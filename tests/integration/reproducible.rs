@@ -18,9 +18,11 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     return write_wheel(directory, {"wfrandom.py": "kind = 1\nnumber = %r\n" % os.urandom(8).hex()})
 "#;
 
-/// `write_wheel` gives members the time of now.
+/// `write_wheel` gives members the time of now: one that differs for sure, as two builds may end in the same second.
 const CLOCK: &str = r#"
 def build_wheel(directory, config_settings=None, metadata_directory=None):
+    now = 1700000000 + 2 * int.from_bytes(os.urandom(3), "big")
+    time.localtime = lambda *none: time.gmtime(now)
     return write_wheel(directory, {"wfclock.py": ""})
 "#;
 

@@ -18,6 +18,14 @@ END
 LD_BIND_NOW=1 PYTHONPATH=/wf/site exec python3 -B /wf/main.py
 "#;
 
+/// Installs a project with a pip that is run out of its wheel, from one index, and runs the program.
+const INSTALL: &str = r#"set -eu
+if command -v cc gcc make; then exit 9; fi
+python3 /wf/pip.whl/pip install --quiet --no-cache-dir --disable-pip-version-check --no-input \
+    --index-url "$INDEX" --target /wf/site "$REQUIREMENT"
+LD_BIND_NOW=1 PYTHONPATH=/wf/site exec python3 -B /wf/main.py
+"#;
+
 /// The bare runtime that goes with a builder image.
 #[derive(Debug, Clone)]
 pub struct BareRuntime {
@@ -50,6 +58,27 @@ impl BareRuntime {
         self.run(&["sh", "/wf/run.sh"], files, host_network)
     }
 
+    /// Installs `requirement` from `index`, an index on this machine, with `pip`, pip's own wheel, and runs `program`;
+    /// returns what was printed. An error if something fails, or if there is a compiler.
+    pub fn install(
+        &self,
+        pip: &Path,
+        index: &str,
+        requirement: &str,
+        program: &str,
+    ) -> Result<String> {
+        let files = vec![
+            ("/wf/run.sh".to_owned(), INSTALL.as_bytes().to_vec()),
+            ("/wf/main.py".to_owned(), program.as_bytes().to_vec()),
+            ("/wf/pip.whl".to_owned(), fs_err::read(pip)?),
+        ];
+        let environment = [
+            ("INDEX".to_owned(), index.to_owned()),
+            ("REQUIREMENT".to_owned(), requirement.to_owned()),
+        ];
+        self.run_with(&["sh", "/wf/run.sh"], environment, files, true)
+    }
+
     /// Checks that there is nothing in the runtime that could help a wheel which is not whole.
     pub fn is_bare(&self) -> Result<()> {
         let look = "find / -xdev '(' -name 'libpq.so*' -o -name 'libxml2.so*' -o -name 'libyaml*.so*' -o -name pip -o -name 'x86_64-linux-gnu-gcc*' ')' -not -path '/proc/*'; command -v cc gcc ld || true";
@@ -68,10 +97,21 @@ impl BareRuntime {
         files: Vec<(String, Vec<u8>)>,
         host_network: bool,
     ) -> Result<String> {
+        self.run_with(command, [], files, host_network)
+    }
+
+    fn run_with(
+        &self,
+        command: &[&str],
+        environment: impl IntoIterator<Item = (String, String)>,
+        files: Vec<(String, Vec<u8>)>,
+        host_network: bool,
+    ) -> Result<String> {
+        let locale = ("LC_ALL".to_owned(), "C.UTF-8".to_owned());
         let run = ContainerRun {
             image: &self.image,
             command: command.iter().map(|&word| word.to_owned()).collect(),
-            environment: [("LC_ALL".to_owned(), "C.UTF-8".to_owned())].into(),
+            environment: environment.into_iter().chain([locale]).collect(),
             host_network,
             files,
         };

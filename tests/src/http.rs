@@ -18,10 +18,22 @@ pub(crate) fn exchange(
     content_type: &str,
     body: &[u8],
 ) -> Result<(u16, Vec<u8>)> {
+    let headers = format!("Content-Type: {content_type}\r\n");
+    exchange_with(&mut stream, method, path, &headers, body)
+}
+
+/// The same with any headers, each with its line's end.
+pub(crate) fn exchange_with(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> Result<(u16, Vec<u8>)> {
     // 1.0: the answer comes in one piece and ends with the connection.
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: engine\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nHost: engine\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     )?;
     stream.write_all(body)?;

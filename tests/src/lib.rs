@@ -5,8 +5,11 @@
 //! `auditwheel` ([`auditwheel`]), bare runtime containers ([`bare`]). Only the package index that serves broken
 //! packages is ours ([`index`]), and a farm for thousands of jobs is made up ([`synthetic`]).
 
+pub mod asking;
 pub mod auditwheel;
 pub mod bare;
+pub mod browser;
+pub mod clients;
 pub mod compiled;
 pub mod daemon;
 pub mod docker;
@@ -17,9 +20,15 @@ pub mod index;
 pub mod postgres;
 pub mod process;
 pub mod psycopg2;
+pub mod published;
 pub mod report;
+pub mod s3;
 pub mod sdist;
+pub mod server;
+pub mod shelf;
+pub mod showcase;
 pub mod synthetic;
+pub mod uploaders;
 pub mod wheel;
 
 pub use anyhow;

@@ -23,7 +23,7 @@ struct Package {
     sign: Sign,
 }
 
-const PACKAGES: [Package; 6] = [
+const PACKAGES: [Package; 13] = [
     Package {
         name: "mmdebstrap",
         purpose: "makes builder images",
@@ -54,11 +54,81 @@ const PACKAGES: [Package; 6] = [
         purpose: "images are pulled from it in tests",
         sign: Sign::Program("docker-registry"),
     },
+    Package {
+        name: "nginx-light",
+        purpose: "says how ranges of files are answered",
+        sign: Sign::Program("nginx"),
+    },
+    Package {
+        name: "curl",
+        purpose: "asks over TLS and HTTP/2",
+        sign: Sign::Program("curl"),
+    },
+    Package {
+        name: "radosgw",
+        purpose: "the S3 server that stores are tested on",
+        sign: Sign::Program("radosgw"),
+    },
+    Package {
+        name: "ceph-mon",
+        purpose: "what the S3 server stands on",
+        sign: Sign::Program("ceph-mon"),
+    },
+    Package {
+        name: "ceph-osd",
+        purpose: "where the S3 server keeps its objects",
+        sign: Sign::Program("ceph-osd"),
+    },
+    Package {
+        name: "chromium",
+        purpose: "pages are looked at with it",
+        sign: Sign::Program("chromium"),
+    },
+    Package {
+        name: "chromium-driver",
+        purpose: "drives the browser",
+        sign: Sign::Program("chromedriver"),
+    },
+];
+
+/// What `bench index` needs beside them.
+const FOR_INDEX: [Package; 4] = [
+    Package {
+        name: "nginx",
+        purpose: "serves a static index",
+        sign: Sign::Program("nginx"),
+    },
+    Package {
+        name: "wrk",
+        purpose: "asks many times",
+        sign: Sign::Program("wrk"),
+    },
+    Package {
+        name: "util-linux",
+        purpose: "gives servers and clients a core each",
+        sign: Sign::Program("taskset"),
+    },
+    Package {
+        name: "python3-venv",
+        purpose: "gives each server in Python a place of its own",
+        sign: Sign::PythonModules("venv, ensurepip"),
+    },
 ];
 
 /// Makes sure that all packages are there and that the engine answers.
 pub(crate) fn install() -> Result<()> {
-    let missing: Vec<_> = PACKAGES
+    install_missing(&PACKAGES)?;
+    Engine::connect()?;
+    Ok(())
+}
+
+/// Makes sure that all packages are there that `bench index` needs.
+pub(crate) fn install_for_index() -> Result<()> {
+    install_missing(&FOR_INDEX)
+}
+
+fn install_missing(packages: &[Package]) -> Result<()> {
+    let missing: Vec<_> = packages
         .iter()
         .filter(|package| !package.sign.is_there())
         .collect();
@@ -74,7 +144,6 @@ pub(crate) fn install() -> Result<()> {
         show(&mut apt(&["update"]))?;
         show(apt(&["install", "-y", "--no-install-recommends"]).args(&names))?;
     }
-    Engine::connect()?;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod policy;
 mod pool;
 mod report;
 mod root;
+mod sentences;
 mod stable_abi;
 #[cfg(test)]
 mod testing;
@@ -34,4 +35,5 @@ pub use report::{
     AuditReport, ElfObject, ExtensionModule, ExternalLibrary, Finding, Obstacle, Verdict,
 };
 pub use root::{Distro, LibraryRoot, Manager, Package};
+pub use sentences::SYMBOLS;
 pub use stable_abi::Release;

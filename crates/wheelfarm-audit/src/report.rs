@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wheelfarm_types::{Arch, Target, WheelFilename};
 
 use crate::stable_abi::Release;
 use crate::{LibcFamily, LibraryTree, Package};
 
 /// Everything an audit found out about a wheel.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditReport {
     /// The wheel.
     pub wheel: WheelFilename,
@@ -37,7 +37,7 @@ pub struct AuditReport {
 }
 
 /// Whether a wheel fits a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The policy's tag for the wheel's architecture.
     pub target: Target,
@@ -54,7 +54,7 @@ pub struct Verdict {
 
 /// A reason why a wheel does not fit a policy. `file` is a member of the wheel, or with a leading slash a library
 /// of the root that would be grafted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Obstacle {
     /// A symbol version that the policy's systems do not have.
@@ -92,7 +92,7 @@ pub enum Obstacle {
 }
 
 /// A library outside the wheel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExternalLibrary {
     /// The name in `DT_NEEDED`.
     pub soname: String,
@@ -109,7 +109,7 @@ pub struct ExternalLibrary {
 }
 
 /// An ELF object in the wheel.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ElfObject {
     /// Path in the archive.
     pub path: String,
@@ -144,7 +144,7 @@ pub struct ElfObject {
 }
 
 /// A Python extension module.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExtensionModule {
     /// Its dotted name, to be imported.
     pub name: String,
@@ -153,7 +153,7 @@ pub struct ExtensionModule {
 }
 
 /// Something to know about a wheel.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Finding {
     /// It has no ELF object: it is pure Python, or holds only other data.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::action::LogSink;
 use crate::plain;
@@ -10,7 +10,7 @@ use crate::plain;
 /// Something that happened. `job` is `<project> <version> <cell>`, or a cell where no package is concerned.
 ///
 /// As JSON: a member `event` with the name in lower case, and what it holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A job is known: it will begin some time, and end.
@@ -65,7 +65,7 @@ pub enum Event {
 }
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words are the documentation's")]
 pub enum Stage {
@@ -96,6 +96,19 @@ impl Stage {
             Self::Prove => "prove",
         }
     }
+
+    /// Every stage.
+    pub const ALL: [Self; 9] = [
+        Self::Resolve,
+        Self::Wait,
+        Self::Image,
+        Self::Environment,
+        Self::Fetch,
+        Self::Build,
+        Self::Rebuild,
+        Self::Repair,
+        Self::Prove,
+    ];
 }
 
 /// Receives events; called from many tasks.

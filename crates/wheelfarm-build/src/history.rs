@@ -19,6 +19,24 @@ pub struct HistoryEntry {
     number: u64,
 }
 
+impl HistoryEntry {
+    /// Names it: the project, when it ended, and the cell. Of letters, digits, `-` and `.` only.
+    pub fn id(&self) -> String {
+        let project = self.series.rsplit('/').next().unwrap_or_default();
+        format!("{project}.{}.{}", self.number, self.key.short())
+    }
+}
+
+/// The entry that [`HistoryEntry::id`] names.
+pub async fn find(store: &Store, id: &str) -> Result<Option<HistoryEntry>, StoreError> {
+    let project = id.split('.').next().and_then(|name| name.parse().ok());
+    let Some(project) = project else {
+        return Ok(None);
+    };
+    let entries = entries(store, Some(&project)).await?;
+    Ok(entries.into_iter().find(|entry| entry.id() == id))
+}
+
 /// Adds `record` to the history of its project and cell.
 pub async fn append(store: &Store, record: &HistoryRecord) -> Result<(), StoreError> {
     let key = Digest::of(&record.cell);
@@ -129,6 +147,8 @@ mod tests {
         let mut times = Vec::new();
         for entry in entries(&store, Some(&lxml)).await.unwrap() {
             times.push(read(&store, &entry).await.unwrap().unwrap().finished);
+            let found = find(&store, &entry.id()).await.unwrap();
+            assert_eq!(found, Some(entry));
         }
         assert_eq!(
             times,
@@ -136,6 +156,9 @@ mod tests {
             "another project's name begins alike"
         );
         assert_eq!(entries(&store, None).await.unwrap().len(), 4);
+        for id in ["", "lxml", "lxml.300.0123", "../lxml.300.x"] {
+            assert_eq!(find(&store, id).await.unwrap(), None, "{id}");
+        }
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::matrix::Cell;
 use crate::pipeline::{self, Context};
 use crate::recipes::Recipes;
-use crate::records::{RawRecord, WheelRecord, kind};
+use crate::records::{RawRecord, Vendored, WheelRecord, kind};
 
 /// A wheel of the store, and the environment it was built in.
 #[derive(Debug, Clone)]
@@ -132,24 +132,115 @@ impl BuiltWheel {
 
     /// The libraries in it that come from another version of their package than `now` has.
     pub fn stale(&self, now: &[SystemPackage]) -> Vec<StaleLibrary> {
-        let mut stale = Vec::new();
-        for library in &self.record.vendored {
-            let Some((name, old)) = library.package.as_deref().and_then(|it| it.split_once(' '))
-            else {
+        stale(&self.record.vendored, now)
+    }
+}
+
+/// Those of `vendored` that come from another version of their package than `now` has.
+fn stale(vendored: &[Vendored], now: &[SystemPackage]) -> Vec<StaleLibrary> {
+    let mut stale = Vec::new();
+    for library in vendored {
+        let Some((name, old)) = library.package.as_deref().and_then(|it| it.split_once(' ')) else {
+            continue;
+        };
+        let new = now.iter().find(|package| package.name == name);
+        let new = new.map(|package| package.version.clone());
+        if new.as_deref() != Some(old) {
+            stale.push(StaleLibrary {
+                soname: library.soname.clone(),
+                package: name.to_owned(),
+                old: old.to_owned(),
+                new,
+            });
+        }
+    }
+    stale
+}
+
+/// Wheels of the store as far as a comparison needs them. Their records never change, so each is read once.
+#[derive(Debug, Default)]
+pub struct Stock(BTreeMap<Digest, Stocked>);
+
+#[derive(Debug)]
+struct Stocked {
+    wheel: Digest,
+    vendored: Vec<Vendored>,
+    /// The recipe of the environment it was built in.
+    environment: Digest,
+}
+
+/// A wheel that was compared with what the store knows of its environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// The environment, for people.
+    pub environment: String,
+    /// Libraries in the wheel that are not as they would be now.
+    pub stale: Vec<StaleLibrary>,
+}
+
+impl Stock {
+    /// Compares all wheels that were built with what the newest generation of their environment on record has, without
+    /// asking anybody what there is beyond that. The result is by digest of the wheel.
+    pub async fn compare(
+        &mut self,
+        store: &Store,
+    ) -> Result<BTreeMap<Digest, Compared>, StoreError> {
+        let mut recipes = BTreeMap::new();
+        let mut lines: BTreeMap<Digest, EnvironmentRecord> = BTreeMap::new();
+        let known: BTreeSet<Digest> = store
+            .series(kind::ENVIRONMENT)
+            .await?
+            .into_iter()
+            .map(|(_, recipe, _)| recipe)
+            .collect();
+        for digest in known {
+            let latest = store.latest::<EnvironmentRecord>(kind::ENVIRONMENT, &digest);
+            let Some((_, record)) = latest.await? else {
                 continue;
             };
-            let new = now.iter().find(|package| package.name == name);
-            let new = new.map(|package| package.version.clone());
-            if new.as_deref() != Some(old) {
-                stale.push(StaleLibrary {
-                    soname: library.soname.clone(),
-                    package: name.to_owned(),
-                    old: old.to_owned(),
-                    new,
-                });
+            let line = record.recipe.line();
+            recipes.insert(digest, line);
+            if lines
+                .get(&line)
+                .is_none_or(|other| other.generation < record.generation)
+            {
+                lines.insert(line, record);
             }
         }
-        stale
+        let keys = store.records(kind::WHEEL).await?;
+        for key in &keys {
+            if !self.0.contains_key(key)
+                && let Some(read) = Stocked::read(store, key).await?
+            {
+                self.0.insert(*key, read);
+            }
+        }
+        let mut compared = BTreeMap::new();
+        for wheel in keys.iter().filter_map(|key| self.0.get(key)) {
+            let line = recipes
+                .get(&wheel.environment)
+                .and_then(|line| lines.get(line));
+            if let Some(line) = line {
+                let stale = stale(&wheel.vendored, &line.manifest);
+                let environment = line.recipe.name();
+                compared.insert(wheel.wheel, Compared { environment, stale });
+            }
+        }
+        Ok(compared)
+    }
+}
+
+impl Stocked {
+    async fn read(store: &Store, key: &Digest) -> Result<Option<Self>, StoreError> {
+        let Some(record) = store.record::<WheelRecord>(kind::WHEEL, key).await? else {
+            return Ok(None);
+        };
+        let raw = store.record::<RawRecord>(kind::RAW, &record.inputs.raw_key);
+        Ok(raw.await?.map(|raw| Self {
+            wheel: record.wheel,
+            vendored: record.vendored,
+            environment: raw.inputs.environment,
+        }))
     }
 }
 

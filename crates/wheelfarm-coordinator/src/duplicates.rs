@@ -1,8 +1,9 @@
 //! Libraries that several wheels of a set carry: they meet in one process.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wheelfarm_types::ProjectName;
 
 use crate::run::BuiltWheel;
@@ -38,7 +39,7 @@ const CLASHING: [(&str, &str); 10] = [
 const PYTHONS: [&str; 2] = ["libssl", "libcrypto"];
 
 /// A library that more than one wheel of a cell carries, or one that Python has as well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Duplicate {
     /// The cell in which they meet.
     pub cell: String,
@@ -52,11 +53,11 @@ pub struct Duplicate {
     /// Whether Python's own modules load the system's.
     pub python: bool,
     /// Why two of them in a process are known to do harm, if they are.
-    pub harm: Option<&'static str>,
+    pub harm: Option<Cow<'static, str>>,
 }
 
 /// A wheel's copy of a library.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Carrier {
     /// Whose wheel.
     pub project: ProjectName,
@@ -110,7 +111,7 @@ pub fn duplicates(wheels: &[BuiltWheel]) -> Vec<Duplicate> {
                 files: files.len(),
                 harm: CLASHING
                     .iter()
-                    .find_map(|(name, why)| (*name == library).then_some(*why)),
+                    .find_map(|(name, why)| (*name == library).then_some(Cow::Borrowed(*why))),
                 copies: copies.into_iter().collect(),
                 cell,
                 library,

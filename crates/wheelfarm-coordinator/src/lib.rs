@@ -15,4 +15,7 @@ pub use atomic::{AtomicFile, write_atomic};
 pub use duplicates::{Carrier, Duplicate, duplicates};
 pub use plan::{CellPlan, Plan, PlannedJob, estimate, plan};
 pub use run::{BuildRequest, BuiltWheel, Failure, FromSource, Report, run};
-pub use wheelhouse::{WheelhouseError, runtime_packages, write_runtime_packages, write_wheelhouse};
+pub use wheelhouse::{
+    Delivered, WheelhouseError, runtime_packages, write_delivered, write_runtime_packages,
+    write_wheelhouse,
+};

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use wheelfarm_store::{Store, StoreError};
-use wheelfarm_types::Digest;
+use wheelfarm_types::{Digest, ProjectName, PythonVersion, Version, WheelFilename};
 
 use crate::atomic::write_atomic;
 use crate::run::BuiltWheel;
@@ -19,26 +20,81 @@ pub enum WheelhouseError {
     /// A wheel could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A wheel could not be downloaded.
+    #[error("{0}")]
+    Download(String),
 }
 
-/// Writes every wheel into `directory`, and for each cell `requirements-<cell>.txt`, for
-/// `pip install --require-hashes -r`, and `pylock.<cell>.toml` ([PEP 751](https://peps.python.org/pep-0751/)).
-///
-/// Files that are there with the right bytes are left alone. Returns the paths of the locks.
+/// A wheel to be delivered: what is to be known of it, wherever its bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// What it is for: `cp311-manylinux_2_36_x86_64`.
+    pub cell: String,
+    /// The cell's Python.
+    pub python: PythonVersion,
+    /// Project.
+    pub project: ProjectName,
+    /// Version.
+    pub version: Version,
+    /// Its name.
+    pub filename: WheelFilename,
+    /// Its bytes.
+    pub sha256: Digest,
+    /// How many they are.
+    pub size: u64,
+    /// System packages that it needs where it runs.
+    pub runtime_packages: BTreeSet<String>,
+}
+
+impl From<&BuiltWheel> for Delivered {
+    fn from(wheel: &BuiltWheel) -> Self {
+        let artifact = &wheel.artifact;
+        let packages = artifact.runtime_packages();
+        Self {
+            cell: wheel.cell.id(),
+            python: wheel.cell.python,
+            project: artifact.project.clone(),
+            version: artifact.version.clone(),
+            filename: artifact.filename.clone(),
+            sha256: artifact.wheel,
+            size: artifact.size,
+            runtime_packages: packages.into_iter().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// Writes every wheel into `directory`, as [`write_delivered`], from `store`, and what it needs where it runs, as
+/// [`write_runtime_packages`]. Returns the paths of the locks.
 pub async fn write_wheelhouse(
     store: &Store,
     wheels: &[BuiltWheel],
     directory: &Path,
 ) -> Result<Vec<PathBuf>, WheelhouseError> {
+    let wheels: Vec<_> = wheels.iter().map(Delivered::from).collect();
+    let bring = async |wheel: &Delivered| Ok(store.get(&wheel.sha256).await?);
+    let locks = write_delivered(&wheels, directory, bring).await?;
+    write_runtime_packages(&wheels, directory)?;
+    Ok(locks)
+}
+
+/// Writes every wheel into `directory`, with the bytes that `bring` gives, which has checked them, and for each cell
+/// `requirements-<cell>.txt`, for `pip install --require-hashes -r`, and `pylock.<cell>.toml`
+/// ([PEP 751](https://peps.python.org/pep-0751/)).
+///
+/// Files that are there with the right bytes are left alone. Returns the paths of the locks.
+pub async fn write_delivered(
+    wheels: &[Delivered],
+    directory: &Path,
+    bring: impl AsyncFn(&Delivered) -> Result<Bytes, WheelhouseError>,
+) -> Result<Vec<PathBuf>, WheelhouseError> {
     fs_err::create_dir_all(directory)?;
-    let mut cells: BTreeMap<String, Vec<&BuiltWheel>> = BTreeMap::new();
+    let mut cells: BTreeMap<&str, Vec<&Delivered>> = BTreeMap::new();
     for wheel in wheels {
-        let artifact = &wheel.artifact;
-        let path = directory.join(artifact.filename.to_string());
-        if !has_digest(&path, artifact.size, &artifact.wheel)? {
-            write_atomic(&path, &store.get(&artifact.wheel).await?)?;
+        let path = directory.join(wheel.filename.to_string());
+        if !has_digest(&path, wheel.size, &wheel.sha256)? {
+            write_atomic(&path, &bring(wheel).await?)?;
         }
-        cells.entry(wheel.cell.id()).or_default().push(wheel);
+        cells.entry(&wheel.cell).or_default().push(wheel);
     }
     let mut locks = Vec::new();
     for (cell, wheels) in cells {
@@ -59,14 +115,17 @@ pub async fn write_wheelhouse(
 }
 
 /// The system packages that wheels need where they run, by cell; cells whose wheels need none are left out.
-pub fn runtime_packages(wheels: &[BuiltWheel]) -> BTreeMap<String, BTreeSet<String>> {
+pub fn runtime_packages(wheels: &[Delivered]) -> BTreeMap<String, BTreeSet<String>> {
     let mut cells: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for wheel in wheels {
-        let packages = wheel.artifact.runtime_packages();
-        if !packages.is_empty() {
-            let packages = packages.into_iter().map(str::to_owned);
-            cells.entry(wheel.cell.id()).or_default().extend(packages);
-        }
+    for wheel in wheels
+        .iter()
+        .filter(|wheel| !wheel.runtime_packages.is_empty())
+    {
+        let packages = wheel.runtime_packages.iter().cloned();
+        cells
+            .entry(wheel.cell.clone())
+            .or_default()
+            .extend(packages);
     }
     cells
 }
@@ -74,15 +133,15 @@ pub fn runtime_packages(wheels: &[BuiltWheel]) -> BTreeMap<String, BTreeSet<Stri
 /// Writes `runtime-packages-<cell>.txt`, one name a line, for each cell of [`runtime_packages`], and takes away what
 /// an earlier run wrote for cells of `wheels` that need none by now. Returns the paths of what was written.
 pub fn write_runtime_packages(
-    wheels: &[BuiltWheel],
+    wheels: &[Delivered],
     directory: &Path,
 ) -> Result<Vec<PathBuf>, WheelhouseError> {
     let needed = runtime_packages(wheels);
-    let cells: BTreeSet<String> = wheels.iter().map(|wheel| wheel.cell.id()).collect();
+    let cells: BTreeSet<&str> = wheels.iter().map(|wheel| wheel.cell.as_str()).collect();
     let mut written = Vec::new();
     for cell in cells {
         let path = directory.join(format!("runtime-packages-{cell}.txt"));
-        let Some(packages) = needed.get(&cell) else {
+        let Some(packages) = needed.get(cell) else {
             match fs_err::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error.into());
@@ -98,40 +157,36 @@ pub fn write_runtime_packages(
     Ok(written)
 }
 
-fn requirements(wheels: &[&BuiltWheel]) -> String {
+fn requirements(wheels: &[&Delivered]) -> String {
     let mut text = String::from(
         "# Written by wheelfarm. Install with: pip install --no-index --find-links <this directory> --require-hashes -r <this file>\n",
     );
-    for BuiltWheel { artifact, .. } in wheels {
+    for wheel in wheels {
         // Writing to a string cannot fail.
         let _infallible = writeln!(
             text,
             "{}=={} --hash=sha256:{}",
-            artifact.project, artifact.version, artifact.wheel
+            wheel.project, wheel.version, wheel.sha256
         );
     }
     text
 }
 
-fn pylock(wheels: &[&BuiltWheel]) -> String {
+fn pylock(wheels: &[&Delivered]) -> String {
     let mut text = String::from("lock-version = \"1.0\"\ncreated-by = \"wheelfarm\"\n");
     if let Some(wheel) = wheels.first() {
-        let _infallible = writeln!(
-            text,
-            "requires-python = \"=={}.*\"",
-            wheel.cell.python.release()
-        );
+        let _infallible = writeln!(text, "requires-python = \"=={}.*\"", wheel.python.release());
     }
-    for BuiltWheel { artifact, .. } in wheels {
+    for wheel in wheels {
         // Names and versions are of a checked alphabet: nothing needs escaping.
         let _infallible = write!(
             text,
             "\n[[packages]]\nname = \"{}\"\nversion = \"{}\"\n[[packages.wheels]]\nname = \"{filename}\"\npath = \"{filename}\"\nsize = {}\n[packages.wheels.hashes]\nsha256 = \"{}\"\n",
-            artifact.project,
-            artifact.version,
-            artifact.size,
-            artifact.wheel,
-            filename = artifact.filename,
+            wheel.project,
+            wheel.version,
+            wheel.size,
+            wheel.sha256,
+            filename = wheel.filename,
         );
     }
     text

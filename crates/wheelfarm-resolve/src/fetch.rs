@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Client, Proxy, Url};
+use reqwest::{Client, Url};
 use wheelfarm_store::Store;
 use wheelfarm_types::Digest;
 
+use crate::http::{chain, host_of};
 use crate::{IndexSettings, LockedFile, ResolveError, ResolveErrorKind};
 
 /// No source distribution or wheel is larger than this, in bytes.
@@ -39,32 +40,7 @@ enum Failure {
 impl Fetcher {
     /// A client with `settings` that puts what it fetches into `store`.
     pub fn new(settings: IndexSettings, store: Store) -> Result<Self, ResolveError> {
-        let error = |message: String| ResolveError::new(ResolveErrorKind::Network, message);
-        let mut builder = Client::builder()
-            .user_agent(concat!("wheelfarm/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(20))
-            .read_timeout(Duration::from_secs(60));
-        if let Some(path) = &settings.ca_bundle {
-            let pem = fs_err::read(path)?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| {
-                error(format!(
-                    "`{}` is no PEM file of certificates: {e}",
-                    path.display()
-                ))
-            })?;
-            builder = builder.tls_certs_merge(certificates);
-        }
-        if let Some(proxy) = &settings.proxy {
-            let proxy = Proxy::all(proxy)
-                .map_err(|e| error(format!("the proxy address cannot be used: {e}")))?;
-            builder = builder.proxy(proxy);
-        }
-        let client = builder.build().map_err(|e| {
-            error(format!(
-                "the HTTP client could not be set up: {}",
-                chain(&e)
-            ))
-        })?;
+        let client = settings.client(Duration::from_secs(20), Duration::from_secs(60))?;
         Ok(Self {
             client,
             settings: Arc::new(settings),
@@ -147,13 +123,10 @@ impl Fetcher {
                 .map(Bytes::from)
                 .map_err(|e| Failure::Final(e.into()));
         }
-        let host = match (url.host_str(), url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (Some(host), None) => host.to_owned(),
-            (None, _) => return Err(unusable(format!("`{address}` has no host"))),
-        };
-        let mut request = self.client.get(url);
-        if let Some(credential) = self.settings.credential(&host) {
+        let host = host_of(&url).ok_or_else(|| unusable(format!("`{address}` has no host")))?;
+        let credential = self.settings.credential_for(&url);
+        let mut request = self.client.get(url.clone());
+        if let Some(credential) = credential {
             request = request.basic_auth(&credential.user, Some(&credential.password));
         }
         let mut response = request
@@ -190,15 +163,4 @@ impl Fetcher {
         }
         Ok(bytes.freeze())
     }
-}
-
-/// An error with its causes: `reqwest` alone says only that a request failed.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@
 mod compile;
 mod error;
 mod fetch;
+mod http;
 pub mod inputs;
 mod interpreter;
 mod lock;
@@ -24,8 +25,9 @@ mod watch;
 pub use compile::{CompileOptions, CompileRequest, Resolver, StaticMetadata};
 pub use error::{ResolveError, ResolveErrorKind};
 pub use fetch::Fetcher;
+pub use http::chain;
 pub use lock::{Lock, LockedFile, LockedPackage, SourceFacts};
-pub use sdist::{BuildSystem, build_system};
+pub use sdist::{BuildSystem, build_system, checked_files};
 pub use settings::{Credential, IndexSettings};
 pub use sharing::hints_at_sharing;
 pub use uv::{Uv, UvPin};

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -111,17 +111,51 @@ pub(crate) fn top_files(
         found: BTreeMap::new(),
     };
     if is_zip {
-        read_zip(bytes, &mut wanted)?;
+        read_zip(std::io::Cursor::new(bytes), &mut wanted)?;
     } else {
         read_tar(bytes, &mut wanted)?;
     }
     Ok(wanted.found)
 }
 
-fn read_tar(bytes: &[u8], wanted: &mut Wanted<'_>) -> std::io::Result<()> {
+/// The text of those of the files `names` that are in the one directory of a source distribution, which is read to its
+/// end: an error if it is no sound archive, or if something in it leads out of its directory. What is cut off at 4 MiB
+/// has that size.
+pub fn checked_files(
+    is_zip: bool,
+    mut archive: impl Read + Seek,
+    names: &[&str],
+) -> std::io::Result<BTreeMap<String, String>> {
+    let mut wanted = Wanted {
+        subdirectory: "",
+        names,
+        found: BTreeMap::new(),
+    };
+    if is_zip {
+        read_zip(archive, &mut wanted)?;
+        return Ok(wanted.found);
+    }
+    let mut reader = GzDecoder::new(std::io::BufReader::new(&mut archive));
+    read_entries(&mut reader, &mut wanted)?;
+    // What follows the last entry: padding, and the checksum of all.
+    let rest = std::io::copy(
+        &mut reader.by_ref().take(HEADER_LIMIT + 1),
+        &mut std::io::sink(),
+    )?;
+    if rest > HEADER_LIMIT {
+        return Err(std::io::Error::other("there is something behind its end"));
+    }
+    Ok(wanted.found)
+}
+
+fn read_tar(packed: impl Read, wanted: &mut Wanted<'_>) -> std::io::Result<()> {
+    read_entries(GzDecoder::new(packed), wanted)
+}
+
+fn read_entries(reader: impl Read, wanted: &mut Wanted<'_>) -> std::io::Result<()> {
     let budget = Rc::new(Cell::new(HEADER_LIMIT));
     let mut archive = tar::Archive::new(Budgeted {
-        reader: GzDecoder::new(bytes),
+        reader,
         budget: Rc::clone(&budget),
     });
     let mut members = Members::new(ENTRY_LIMIT, UNPACKED_LIMIT);
@@ -141,8 +175,8 @@ fn read_tar(bytes: &[u8], wanted: &mut Wanted<'_>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn read_zip(bytes: &[u8], wanted: &mut Wanted<'_>) -> std::io::Result<()> {
-    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes))?;
+fn read_zip(packed: impl Read + Seek, wanted: &mut Wanted<'_>) -> std::io::Result<()> {
+    let mut archive = zip::ZipArchive::new(packed)?;
     let mut members = Members::new(ENTRY_LIMIT, UNPACKED_LIMIT);
     for index in 0..archive.len() {
         let entry = archive.by_index(index)?;

@@ -43,12 +43,3 @@ impl std::fmt::Debug for Credential {
         )
     }
 }
-
-impl IndexSettings {
-    /// The credential for `host` (with its port, if the address has one).
-    pub(crate) fn credential(&self, host: &str) -> Option<&Credential> {
-        self.credentials
-            .iter()
-            .find(|credential| credential.host == host)
-    }
-}

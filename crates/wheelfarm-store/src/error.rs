@@ -65,24 +65,36 @@ impl StoreError {
         }
     }
 
+    pub(crate) fn from_io(error: &io::Error, object: &str) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => StoreErrorKind::NotFound,
+            other => kind_of_io(other).unwrap_or(StoreErrorKind::Io),
+        };
+        Self::new(kind, object, error.to_string())
+    }
+
     pub(crate) fn from_object_store(error: &object_store::Error, object: &str) -> Self {
         let io = io_cause(error);
         let kind = match (error, io) {
             (object_store::Error::NotFound { .. }, _) => StoreErrorKind::NotFound,
-            (_, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) => {
-                StoreErrorKind::Full
-            }
             (
                 object_store::Error::PermissionDenied { .. }
                 | object_store::Error::Unauthenticated { .. },
                 _,
-            )
-            | (_, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)) => {
-                StoreErrorKind::Denied
-            }
-            _ => StoreErrorKind::Io,
+            ) => StoreErrorKind::Denied,
+            (_, io) => io.and_then(kind_of_io).unwrap_or(StoreErrorKind::Io),
         };
         Self::new(kind, object, error.to_string())
+    }
+}
+
+fn kind_of_io(error: io::ErrorKind) -> Option<StoreErrorKind> {
+    match error {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(StoreErrorKind::Full),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some(StoreErrorKind::Denied)
+        }
+        _ => None,
     }
 }
 

@@ -6,26 +6,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use wheelfarm_types::Digest;
 
+use crate::opening::Clock;
 use crate::{StoreError, StoreErrorKind};
-
-/// The layout that this version reads and writes; it rises when an older version could misread the new one.
-const LAYOUT_VERSION: u32 = 1;
-const LAYOUT_FILE: &str = "wheelfarm-store.json";
 
 /// A store of immutable objects. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    objects: Arc<dyn ObjectStore>,
-    address: String,
-    directory: Option<PathBuf>,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) address: String,
+    pub(crate) directory: Option<PathBuf>,
+    /// Where bytes of a remote store are kept, under the names that they have there.
+    pub(crate) cache: Option<PathBuf>,
+    pub(crate) clock: Clock,
 }
 
 /// Whether a create-once object was written by this call or was there before.
@@ -37,10 +35,8 @@ pub enum Created {
     Existed,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Layout {
-    version: u32,
-}
+/// How often an object is tried to be created that a service says exists and does not find.
+const CREATE_TRIES: usize = 5;
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,40 +45,6 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store at `address`, a directory (made if missing) or `memory:`, and checks its layout.
-    pub async fn open(address: &str) -> Result<Self, StoreError> {
-        let (objects, directory): (Arc<dyn ObjectStore>, _) = if address == "memory:" {
-            (Arc::new(InMemory::new()), None)
-        } else {
-            let path = address.strip_prefix("file://").unwrap_or(address);
-            if path.contains("://") {
-                let detail = "this version stores in a local directory only: give a path";
-                return Err(StoreError::new(StoreErrorKind::Address, address, detail));
-            }
-            let io_error = |error: std::io::Error| {
-                let kind = match error.kind() {
-                    std::io::ErrorKind::PermissionDenied
-                    | std::io::ErrorKind::ReadOnlyFilesystem => StoreErrorKind::Denied,
-                    std::io::ErrorKind::StorageFull => StoreErrorKind::Full,
-                    _ => StoreErrorKind::Io,
-                };
-                StoreError::new(kind, address, error.to_string())
-            };
-            fs_err::create_dir_all(path).map_err(io_error)?;
-            let path = fs_err::canonicalize(path).map_err(io_error)?;
-            let objects = LocalFileSystem::new_with_prefix(&path)
-                .map_err(|error| StoreError::from_object_store(&error, address))?;
-            (Arc::new(objects), Some(path))
-        };
-        let store = Self {
-            objects,
-            address: address.to_owned(),
-            directory,
-        };
-        store.check_layout().await?;
-        Ok(store)
-    }
-
     /// Where the store is, as it was given.
     pub fn address(&self) -> &str {
         &self.address
@@ -91,6 +53,11 @@ impl Store {
     /// The directory the store is in, if it is a local one.
     pub fn directory(&self) -> Option<&FsPath> {
         self.directory.as_deref()
+    }
+
+    /// Whether the store is reached over the network.
+    pub fn is_remote(&self) -> bool {
+        self.directory.is_none() && self.address != "memory:"
     }
 
     /// Stores `bytes` and returns their digest. Storing the same bytes again writes nothing.
@@ -103,11 +70,20 @@ impl Store {
     /// The bytes of `digest`, verified.
     pub async fn get(&self, digest: &Digest) -> Result<Bytes, StoreError> {
         let path = blob_path(digest);
-        let bytes = self
-            .read(&path)
-            .await?
-            .ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, path.as_ref(), ""))?;
-        let found = Digest::of(&bytes);
+        let read = async || {
+            let mut bytes = self.read(&path).await?;
+            if bytes.is_none() && self.take_back(digest).await? {
+                bytes = self.read(&path).await?;
+            }
+            bytes.ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, path.as_ref(), ""))
+        };
+        let mut bytes = read().await?;
+        let mut found = Digest::of(&bytes);
+        // It may be the copy on this machine that is damaged.
+        if found != *digest && self.forget_copy(&path) {
+            bytes = read().await?;
+            found = Digest::of(&bytes);
+        }
         if found == *digest {
             return Ok(bytes);
         }
@@ -123,11 +99,18 @@ impl Store {
 
     /// Whether `digest` is stored. Does not read it.
     pub async fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let path = blob_path(digest);
-        match self.objects.head(&path).await {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(StoreError::from_object_store(&error, path.as_ref())),
+        Ok(self.has(&blob_path(digest)).await? || self.take_back(digest).await?)
+    }
+
+    /// Moves a blob back that a collection of garbage has moved to the trash; whether it was there. Everybody asks who
+    /// misses a blob: see [`crate::Collection`].
+    pub(crate) async fn take_back(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let (from, to) = (trash_path(digest), blob_path(digest));
+        match self.objects.rename(&from, &to).await {
+            Ok(()) => Ok(true),
+            // Somebody else may have been faster.
+            Err(Error::NotFound { .. }) => self.has(&to).await,
+            Err(error) => Err(StoreError::from_object_store(&error, from.as_ref())),
         }
     }
 
@@ -136,18 +119,18 @@ impl Store {
         let path = blob_path(digest);
         match &self.directory {
             Some(directory) => directory.join(path.as_ref()).display().to_string(),
-            None => format!("{}{path}", self.address),
+            None => format!("{}/{path}", self.address.trim_end_matches('/')),
         }
     }
 
     /// The size of `digest` in bytes.
     pub async fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
         let path = blob_path(digest);
-        let meta = self
-            .objects
-            .head(&path)
-            .await
-            .map_err(|error| StoreError::from_object_store(&error, path.as_ref()))?;
+        let mut meta = self.objects.head(&path).await;
+        if matches!(meta, Err(Error::NotFound { .. })) && self.take_back(digest).await? {
+            meta = self.objects.head(&path).await;
+        }
+        let meta = meta.map_err(|error| StoreError::from_object_store(&error, path.as_ref()))?;
         Ok(meta.size)
     }
 
@@ -257,43 +240,39 @@ impl Store {
         self.objects.as_ref()
     }
 
-    async fn check_layout(&self) -> Result<(), StoreError> {
-        let path = Path::from(LAYOUT_FILE);
-        let version = if let Some(layout) = self.read_json::<Layout>(&path).await? {
-            layout.version
-        } else {
-            let layout = Layout {
-                version: LAYOUT_VERSION,
-            };
-            self.create(&path, to_json(&layout, &path)?).await?;
-            LAYOUT_VERSION
-        };
-        if version > LAYOUT_VERSION {
-            let detail = format!(
-                "its layout is version {version} and this program knows up to {LAYOUT_VERSION}: update wheelfarm, or use another store"
-            );
-            return Err(StoreError::new(
-                StoreErrorKind::Layout,
-                &self.address,
-                detail,
-            ));
-        }
-        Ok(())
-    }
-
-    async fn create(&self, path: &Path, bytes: Bytes) -> Result<Created, StoreError> {
-        match self
-            .objects
-            .put_opts(path, bytes.into(), PutMode::Create.into())
-            .await
-        {
-            Ok(_) => Ok(Created::New),
-            Err(Error::AlreadyExists { .. }) => Ok(Created::Existed),
+    pub(crate) async fn has(&self, path: &Path) -> Result<bool, StoreError> {
+        match self.objects.head(path).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(StoreError::from_object_store(&error, path.as_ref())),
         }
     }
 
-    async fn read(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
+    /// Creates the object at `path`, unless there is one.
+    pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> Result<Created, StoreError> {
+        for _ in 0..CREATE_TRIES {
+            let mode = PutMode::Create.into();
+            match self
+                .objects
+                .put_opts(path, bytes.clone().into(), mode)
+                .await
+            {
+                Ok(_) => return Ok(Created::New),
+                // A service says so also while another one creates it, who may yet fail.
+                Err(Error::AlreadyExists { .. })
+                    if self.directory.is_some() || self.has(path).await? =>
+                {
+                    return Ok(Created::Existed);
+                }
+                Err(Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(StoreError::from_object_store(&error, path.as_ref())),
+            }
+        }
+        let detail = "its service says that it exists, and that it does not";
+        Err(StoreError::new(StoreErrorKind::Io, path.as_ref(), detail))
+    }
+
+    pub(crate) async fn read(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
         let read = async { self.objects.get(path).await?.bytes().await };
         match read.await {
             Ok(bytes) => Ok(Some(bytes)),
@@ -302,7 +281,10 @@ impl Store {
         }
     }
 
-    async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, StoreError> {
+    pub(crate) async fn read_json<T: DeserializeOwned>(
+        &self,
+        path: &Path,
+    ) -> Result<Option<T>, StoreError> {
         let Some(bytes) = self.read(path).await? else {
             return Ok(None);
         };
@@ -312,22 +294,30 @@ impl Store {
     }
 }
 
-fn to_json<T: Serialize>(value: &T, path: &Path) -> Result<Bytes, StoreError> {
+pub(crate) fn to_json<T: Serialize>(value: &T, path: &Path) -> Result<Bytes, StoreError> {
     serde_json::to_vec_pretty(value)
         .map(Bytes::from)
         .map_err(|error| StoreError::new(StoreErrorKind::Io, path.as_ref(), error.to_string()))
 }
 
 pub(crate) fn blob_path(digest: &Digest) -> Path {
-    let hex = digest.to_string();
-    let shard: String = hex.chars().take(2).collect();
-    Path::from(format!("blobs/sha256/{shard}/{hex}"))
+    sharded("blobs/sha256", digest, "")
+}
+
+/// Where a collection of garbage moves a blob.
+pub(crate) fn trash_path(digest: &Digest) -> Path {
+    sharded("trash/sha256", digest, "")
 }
 
 fn record_path(kind: &str, key: &Digest) -> Path {
-    let hex = key.to_string();
+    sharded(&format!("records/{kind}"), key, ".json")
+}
+
+/// A place below `folder`, among at most 256 folders.
+fn sharded(folder: &str, digest: &Digest, ending: &str) -> Path {
+    let hex = digest.to_string();
     let shard: String = hex.chars().take(2).collect();
-    Path::from(format!("records/{kind}/{shard}/{hex}.json"))
+    Path::from(format!("{folder}/{shard}/{hex}{ending}"))
 }
 
 fn series_path(kind: &str, key: &Digest, number: u64) -> Path {
@@ -347,6 +337,7 @@ fn series_entry(path: &str) -> Option<(String, Digest, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::opening::LAYOUT_FILE;
 
     async fn local() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
@@ -442,7 +433,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_addresses_are_refused() {
-        let error = Store::open("s3://bucket").await.unwrap_err();
+        let error = Store::open("ftp://bucket").await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Address);
     }
 }

@@ -1,5 +1,7 @@
 //! Reading everything in a store and saying what is not as it should be.
 
+use std::collections::{HashMap, HashSet};
+
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -30,55 +32,64 @@ pub struct Problem {
     pub what: String,
 }
 
+/// Blobs that were read.
+#[derive(Default)]
+struct Seen {
+    whole: HashSet<Digest>,
+    rotten: HashSet<Digest>,
+}
+
 impl Store {
-    /// Reads every object: blobs must have their digest, records must be JSON, and every digest that a record
-    /// names as a stored blob (a member called `blob`, `wheel`, `log`, `root`, `lock` or `tree`) must be there.
+    /// Reads every object: blobs must have their digest, records and logs must be JSON, logs have no gaps, and every
+    /// blob that a record names (in a member called `blob`, `wheel`, `log`, `root`, `lock` or `tree`) or that is among
+    /// `needed` must be there.
     ///
-    /// With `repair`, damaged objects are removed: they can be made again.
-    pub async fn verify(&self, repair: bool) -> Result<VerifyReport, StoreError> {
+    /// With `repair`, damaged objects are removed: they can be made again. What cannot be, a log, stays.
+    pub async fn verify(
+        &self,
+        repair: bool,
+        needed: &HashSet<Digest>,
+    ) -> Result<VerifyReport, StoreError> {
         let mut report = VerifyReport::default();
         let list = async |prefix: &str| -> Result<Vec<Path>, StoreError> {
-            let mut paths: Vec<_> = self
-                .objects()
-                .list(Some(&Path::from(prefix)))
-                .map_ok(|meta| meta.location)
-                .try_collect()
-                .await
-                .map_err(|error| StoreError::from_object_store(&error, prefix))?;
+            let metas = self.list(prefix).await?;
+            let mut paths: Vec<_> = metas.into_iter().map(|meta| meta.location).collect();
             paths.sort();
             Ok(paths)
         };
         let mut damaged = Vec::new();
+        let mut seen = Seen::default();
         for path in list("blobs").await? {
             report.blobs += 1;
             let (digest, size) = self.digest_of(&path).await?;
             report.bytes += size;
-            if path.filename() != Some(&digest.to_string()) {
-                let what = format!("its bytes have the digest {digest}");
-                damaged.push((path, what));
+            if path == blob_path(&digest) {
+                seen.whole.insert(digest);
+                continue;
             }
+            let named = path.filename().and_then(|name| name.parse::<Digest>().ok());
+            seen.rotten.extend(named);
+            damaged.push((path, format!("its bytes have the digest {digest}")));
+        }
+        // What lies in the trash comes back when it is asked for.
+        for path in list("trash/sha256").await? {
+            let named = path.filename().and_then(|name| name.parse::<Digest>().ok());
+            seen.whole.extend(named);
         }
         for prefix in ["records", "series"] {
             for path in list(prefix).await? {
                 report.records += 1;
-                let read = async { self.objects().get(&path).await?.bytes().await };
-                let bytes = read
-                    .await
-                    .map_err(|error| StoreError::from_object_store(&error, path.as_ref()))?;
+                let Some(bytes) = self.read(&path).await? else {
+                    continue; // Removed meanwhile.
+                };
                 report.bytes += bytes.len() as u64;
                 match serde_json::from_slice::<serde_json::Value>(&bytes) {
                     Ok(value) => {
                         for digest in blob_references(&value) {
-                            let rotten =
-                                damaged.iter().any(|(path, _)| *path == blob_path(&digest));
-                            if rotten || !self.contains(&digest).await? {
-                                damaged.push((
-                                    path.clone(),
-                                    format!(
-                                        "it names the blob {digest}, which is {}",
-                                        if rotten { "damaged" } else { "not there" }
-                                    ),
-                                ));
+                            if let Some(state) = self.lacks(&digest, &seen).await? {
+                                let what = format!("it names the blob {digest}, which is {state}");
+                                damaged.push((path, what));
+                                break;
                             }
                         }
                     }
@@ -86,6 +97,15 @@ impl Store {
                 }
             }
         }
+        for digest in needed {
+            if let Some(state) = self.lacks(digest, &seen).await? {
+                report.problems.push(Problem {
+                    object: blob_path(digest).to_string(),
+                    what: format!("the index needs it, and it is {state}"),
+                });
+            }
+        }
+        self.verify_logs(&list("logs").await?, &mut report).await?;
         for (path, what) in damaged {
             if repair {
                 self.objects()
@@ -97,6 +117,73 @@ impl Store {
             report.problems.push(Problem { object, what });
         }
         Ok(report)
+    }
+
+    /// What is wrong with a blob that something names, if anything is.
+    async fn lacks(
+        &self,
+        digest: &Digest,
+        seen: &Seen,
+    ) -> Result<Option<&'static str>, StoreError> {
+        Ok(if seen.whole.contains(digest) {
+            None
+        } else if seen.rotten.contains(digest) {
+            Some("damaged")
+        } else if self.contains(digest).await? {
+            // It was written after blobs were listed, by a build that goes on meanwhile.
+            None
+        } else {
+            Some("not there")
+        })
+    }
+
+    /// Logs are not repaired: what is lost of one is lost.
+    async fn verify_logs(
+        &self,
+        paths: &[Path],
+        report: &mut VerifyReport,
+    ) -> Result<(), StoreError> {
+        let mut last: HashMap<String, u64> = HashMap::new();
+        for path in paths {
+            report.records += 1;
+            let bytes = self.read(path).await?.unwrap_or_default();
+            report.bytes += bytes.len() as u64;
+            let mut problem = |what: String| {
+                report.problems.push(Problem {
+                    object: path.to_string(),
+                    what,
+                });
+            };
+            if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+                problem(error.to_string());
+            }
+            let (log, name) = path.as_ref().rsplit_once('/').unwrap_or_default();
+            let Some(number) = name
+                .strip_suffix(".json")
+                .and_then(|name| name.parse().ok())
+            else {
+                problem("it has no number".to_owned());
+                continue;
+            };
+            let before = last.insert(log.to_owned(), number).unwrap_or(0);
+            if number != before + 1 {
+                problem(format!(
+                    "the entries between {before} and {number} are not there"
+                ));
+            }
+        }
+        for path in self.list("snapshots").await? {
+            let (name, number) = path.location.as_ref().rsplit_once('/').unwrap_or_default();
+            let log = name.replacen("snapshots", "logs", 1);
+            let end = last.get(&log).copied().unwrap_or(0);
+            if number.parse::<u64>().is_ok_and(|number| number > end) {
+                report.problems.push(Problem {
+                    object: path.location.to_string(),
+                    what: format!("it is of more entries than the log has, which ends at {end}"),
+                });
+            }
+        }
+        Ok(())
     }
 
     async fn digest_of(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
@@ -138,6 +225,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn what_was_written_after_the_listing_is_there() {
+        let store = Store::open("memory:").await.unwrap();
+        let late = store.put("late".into()).await.unwrap();
+        let seen = Seen::default();
+        assert_eq!(store.lacks(&late, &seen).await.unwrap(), None);
+        let absent = store.lacks(&Digest::of("absent"), &seen).await.unwrap();
+        assert_eq!(absent, Some("not there"));
+    }
+
+    #[tokio::test]
     async fn finds_damage_and_repairs_it() {
         let store = Store::open("memory:").await.unwrap();
         let good = store.put("good".into()).await.unwrap();
@@ -150,7 +247,10 @@ mod tests {
             )
             .await
             .unwrap();
-        assert_eq!(store.verify(false).await.unwrap().problems, []);
+        assert_eq!(
+            store.verify(false, &HashSet::new()).await.unwrap().problems,
+            []
+        );
 
         let bad = crate::store::blob_path(&Digest::of("something else"));
         store.objects().put(&bad, "bytes".into()).await.unwrap();
@@ -164,7 +264,7 @@ mod tests {
             )
             .await
             .unwrap();
-        let report = store.verify(true).await.unwrap();
+        let report = store.verify(true, &HashSet::new()).await.unwrap();
         assert_eq!(
             (report.blobs, report.records, report.problems.len()),
             (2, 2, 2)
@@ -175,7 +275,30 @@ mod tests {
                 .iter()
                 .any(|problem| problem.what.contains(&missing.to_string()))
         );
-        assert_eq!(store.verify(false).await.unwrap().problems, []);
+        assert_eq!(
+            store.verify(false, &HashSet::new()).await.unwrap().problems,
+            []
+        );
         assert_eq!(store.get(&good).await.unwrap(), "good");
+    }
+
+    #[tokio::test]
+    async fn logs_have_no_gaps_and_needed_blobs_are_there() {
+        let store = Store::open("memory:").await.unwrap();
+        let log = store.log("index");
+        for number in [1, 2, 4] {
+            log.append(number, &number).await.unwrap();
+        }
+        log.put_snapshot(5, "s".into()).await.unwrap();
+        let missing = Digest::of("missing");
+        let report = store.verify(true, &[missing].into()).await.unwrap();
+        let about = |part: &str| {
+            let mut problems = report.problems.iter();
+            problems.any(|problem| problem.object.contains(part))
+        };
+        assert_eq!(report.problems.len(), 3, "{:?}", report.problems);
+        assert!(about("logs/index/000000000004") && about("snapshots/index"));
+        assert!(about(&missing.to_string()));
+        assert!(log.has(4).await.unwrap());
     }
 }

@@ -18,7 +18,7 @@ use crate::packed::{Copied, Place, Scratch};
 use crate::source::{Reader, Source};
 use crate::{
     Entry, Headers, Limits, Metadata, Record, RecordFinding, WheelError, WheelInfo, WheelProblem,
-    names,
+    framing, names,
 };
 
 /// A wheel whose directory has been checked; members are read and inflated when they are asked for.
@@ -62,12 +62,21 @@ impl Wheel {
 
     /// Opens the wheel in a file that is called something else, for now.
     pub fn from_file(file: File, filename: WheelFilename) -> Result<Self, WheelError> {
+        Self::from_file_with(file, filename, Limits::default())
+    }
+
+    /// Like [`Wheel::from_file`], with other limits.
+    pub fn from_file_with(
+        file: File,
+        filename: WheelFilename,
+        limits: Limits,
+    ) -> Result<Self, WheelError> {
         let length = file
             .metadata()
             .map_err(|error| WheelProblem::Io(error).of(&filename))?
             .len();
         let source = Source::File(Arc::new(file), length);
-        Self::checked(source, filename, Limits::default())
+        Self::checked(source, filename, limits)
     }
 
     /// Opens a wheel held in memory.
@@ -143,6 +152,12 @@ impl Wheel {
     /// Writes the archive as it is.
     pub fn copy_to(&self, out: &mut dyn Write) -> io::Result<()> {
         self.source.copy_to(0, self.size(), out)
+    }
+
+    /// Checks that entries and directory fill the archive, each byte once: what lies between them or behind the end
+    /// is seen by some readers and not by others.
+    pub fn check_framing(&self) -> Result<(), WheelError> {
+        framing::check(&self.zip, &self.source).map_err(|problem| problem.of(&self.filename))
     }
 
     /// All entries, in the archive's order.

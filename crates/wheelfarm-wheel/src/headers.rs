@@ -15,7 +15,8 @@ impl Headers {
         let mut headers: Vec<(String, String)> = Vec::new();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (number, line) in text.lines().enumerate() {
-            if line.trim_end().is_empty() {
+            // A line of white space goes on with a value: licenses in METADATA have paragraphs.
+            if line.is_empty() {
                 break;
             }
             if line.starts_with([' ', '\t']) {
@@ -86,6 +87,16 @@ mod tests {
         assert_eq!(headers.get_all("Requires-Dist").count(), 2);
         assert_eq!(headers.get("License"), Some("two\nlines"));
         assert_eq!(headers.to_string(), text);
+    }
+
+    #[test]
+    fn a_value_goes_on_after_a_line_of_white_space() {
+        let text = "License: one\n        \n        two\nRequires-Python: >=3.9\n\ndescription";
+        let headers = Headers::parse(text).unwrap();
+        assert_eq!(headers.get("License"), Some("one\n\ntwo"));
+        assert_eq!(headers.get("Requires-Python"), Some(">=3.9"));
+        let printed = headers.to_string();
+        assert_eq!(Headers::parse(&printed), Ok(headers));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod container;
 mod deflated;
 mod entries;
 mod error;
+mod framing;
 mod headers;
 mod layout;
 mod limits;

@@ -90,6 +90,11 @@ impl WheelInfo {
 }
 
 impl Metadata {
+    /// Parses the text of METADATA, or of a source distribution's PKG-INFO; the error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Self::new(Headers::parse(text)?)
+    }
+
     pub(crate) fn new(headers: Headers) -> Result<Self, String> {
         for name in ["Metadata-Version", "Name", "Version"] {
             if headers.get(name).is_none_or(str::is_empty) {

@@ -1,8 +1,13 @@
 //! The command line. Knows nothing of what the words do.
 
 pub(crate) mod build;
+pub(crate) mod index;
 pub(crate) mod inspect;
 pub(crate) mod refresh;
+pub(crate) mod serve;
+pub(crate) mod serve_builds;
+pub(crate) mod store;
+pub(crate) mod transport;
 
 use std::path::PathBuf;
 
@@ -22,8 +27,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// Directory of the store [default: `store` in the cache directory]
-    #[arg(long, global = true, env = "WHEELFARM_STORE", value_name = "DIR")]
+    /// The store: a directory, or `s3://`, `gs://` or `az://` with bucket and prefix [default: `store` in the cache
+    /// directory]
+    #[arg(long, global = true, env = "WHEELFARM_STORE", value_name = "ADDRESS")]
     pub(crate) store: Option<String>,
     /// Directory for what can be made again [default: `wheelfarm` in the user's cache directory]
     #[arg(long, global = true, env = "WHEELFARM_CACHE", value_name = "DIR")]
@@ -92,8 +98,18 @@ pub(crate) enum Command {
     ///
     /// Ends with 1 if there are such wheels and they were not built anew.
     Refresh(refresh::RefreshArgs),
+    /// Serve the store as a package index
+    Serve(serve::ServeArgs),
+    /// Promote, yank and delete what is published, and see who did what
+    Index(index::IndexArgs),
+    /// Publish files in the store's index, after the checks that uploads go through
+    ///
+    /// Ends with 1 if one of them is refused; the same file again is fine.
+    Publish(serve::PublishArgs),
+    /// Make, list and revoke tokens for the index
+    Token(serve::TokenArgs),
     /// Look after the store
-    Store(StoreArgs),
+    Store(store::StoreArgs),
     /// Show the configuration that holds here, or what it may say
     Config(ConfigArgs),
 }
@@ -167,20 +183,4 @@ pub(crate) struct VerifyArgs {
     /// Ed25519 public key in PEM: the provenance must be signed with its private key
     #[arg(long, env = "WHEELFARM_VERIFY_KEY", value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StoreArgs {
-    #[command(subcommand)]
-    pub(crate) command: StoreCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum StoreCommand {
-    /// Read everything and compare it with its digest
-    Verify {
-        /// Remove what is damaged, so that it is made again
-        #[arg(long)]
-        repair: bool,
-    },
 }

@@ -13,6 +13,18 @@ pub(crate) fn first_variable(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| variable(name))
 }
 
+/// All variables whose names begin with one of `prefixes`, by their names in lower case.
+pub(crate) fn variables(prefixes: &[&str]) -> Vec<(String, String)> {
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    let all = std::env::vars_os();
+    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, value)| {
+            !value.is_empty() && prefixes.iter().any(|prefix| name.starts_with(prefix))
+        })
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect()
+}
+
 /// The user's home directory.
 pub(crate) fn home() -> Option<PathBuf> {
     variable("HOME").map(PathBuf::from)
@@ -40,4 +52,10 @@ pub(crate) fn now() -> u64 {
     let now = std::time::SystemTime::now();
     now.duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// Now.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub(crate) fn clock() -> chrono::DateTime<chrono::Utc> {
+    std::time::SystemTime::now().into()
 }

@@ -62,6 +62,19 @@ impl Failure {
 }
 
 impl Exit {
+    /// The exit code of a program elsewhere; one that is not known is taken for the fault of what is between us.
+    pub(crate) fn of_code(code: u8) -> Self {
+        let known = [
+            Self::Ok,
+            Self::Finding,
+            Self::Usage,
+            Self::BuildFailed,
+            Self::Interrupted,
+        ];
+        let known = known.into_iter().find(|known| *known as u8 == code);
+        known.unwrap_or(Self::Environment)
+    }
+
     pub(crate) fn of(kind: JobErrorKind) -> Self {
         match kind {
             JobErrorKind::Audit => Self::Finding,

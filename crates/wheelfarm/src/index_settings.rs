@@ -44,13 +44,8 @@ pub(crate) fn read(options: &IndexOptions) -> (IndexSettings, HostNetwork) {
         &["UV_FIND_LINKS"],
     ] {
         let value = value(names).unwrap_or_default();
-        indexes.extend(value.split_whitespace().map(|index| {
-            // `name=https://...` names an index.
-            let named = index
-                .split_once('=')
-                .filter(|(name, _)| !name.contains(':'));
-            named.map_or(index, |(_, address)| address).to_owned()
-        }));
+        let places = value.split_whitespace().map(without_name);
+        indexes.extend(places.map(str::to_owned));
     }
     let mut credentials: Vec<_> = indexes
         .iter()
@@ -101,6 +96,38 @@ pub(crate) fn read(options: &IndexOptions) -> (IndexSettings, HostNetwork) {
     (settings, network)
 }
 
+/// The one index that the user's settings put in the place of the default one, with its credentials.
+///
+/// Further ones (`extra-index-url`) are not meant: a name must not come from one today and from another tomorrow.
+pub(crate) fn configured_index(settings: &IndexSettings) -> Option<String> {
+    let value = first_variable(&["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
+        .or_else(|| uv_config::read().default_index)
+        .or_else(|| settings.uv_environment.get("UV_DEFAULT_INDEX").cloned())?;
+    let address = without_name(value.trim());
+    address.contains("://").then(|| address.to_owned())
+}
+
+/// The index that pip asks when nothing is configured, as its own help states it: the one place where this machine
+/// knows it.
+pub(crate) async fn default_index_of_pip() -> Option<String> {
+    let help = tokio::process::Command::new("python3")
+        .args(["-m", "pip", "install", "--help"])
+        .env("COLUMNS", "2000")
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .ok()?;
+    default_in_help(&String::from_utf8_lossy(&help.stdout))
+}
+
+fn default_in_help(help: &str) -> Option<String> {
+    let (_, option) = help.split_once("--index-url <url>")?;
+    let (_, value) = option.lines().next()?.split_once("(default ")?;
+    let (address, _) = value.split_once(')')?;
+    address.contains("://").then(|| address.to_owned())
+}
+
 /// The index settings in both tools' words, for containers that may use the network: they see neither this machine's
 /// variables nor its files.
 fn for_containers(
@@ -128,6 +155,14 @@ fn for_containers(
         }
     }
     index
+}
+
+/// The address of `index`, which may have a name of its own: `name=https://...`.
+fn without_name(index: &str) -> &str {
+    let named = index
+        .split_once('=')
+        .filter(|(name, _)| !name.contains(':'));
+    named.map_or(index, |(_, address)| address)
 }
 
 /// pip's settings as uv's variables, where neither uv's own are set nor its files have `said` something.
@@ -266,7 +301,8 @@ fn authority(address: &str) -> Option<(&str, Option<&str>)> {
     })
 }
 
-fn credential(address: &str) -> Option<Credential> {
+/// The credential in an address.
+pub(crate) fn credential(address: &str) -> Option<Credential> {
     let (host, user) = authority(address)?;
     let (user, password) = user.map(|user| user.split_once(':').unwrap_or((user, "")))?;
     Some(Credential {
@@ -276,7 +312,8 @@ fn credential(address: &str) -> Option<Credential> {
     })
 }
 
-fn without_credentials(address: &str) -> String {
+/// `address` as it can be shown.
+pub(crate) fn without_credentials(address: &str) -> String {
     match authority(address) {
         Some((_, Some(user))) => address.replacen(&format!("{user}@"), "", 1),
         _ => address.to_owned(),
@@ -303,6 +340,26 @@ mod tests {
             without_credentials("https://a:b@host/simple"),
             "https://host/simple"
         );
+    }
+
+    #[test]
+    fn pip_says_its_default_in_its_help() {
+        let help = "Package Index Options:\n  -i, --index-url <url>   Base URL (default https://host/simple). This\n  --extra-index-url <url>  (default no)\n";
+        let found = default_in_help(help);
+        assert_eq!(found.as_deref(), Some("https://host/simple"));
+        for none in [
+            "",
+            "--index-url <url>",
+            "--index-url <url>  Base URL (default None)",
+        ] {
+            assert_eq!(default_in_help(none), None);
+        }
+    }
+
+    #[test]
+    fn an_index_may_have_a_name() {
+        assert_eq!(without_name("corp=https://h/a=b"), "https://h/a=b");
+        assert_eq!(without_name("https://h/a=b"), "https://h/a=b");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The `wheelfarm` program: arguments and environment to settings, settings to a command, a command to an exit code.
 
+mod builder;
 mod cli;
 mod commands;
 mod config;
 mod dsse;
 mod environment;
 mod exit;
+mod farm;
 mod index_settings;
 mod netrc;
 mod pip_config;
@@ -79,6 +81,10 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
         Command::Lddtree(args) => commands::lddtree::run(global, &args, printer),
         Command::Logs(args) => wait(commands::logs::run(global, args, printer)),
         Command::Verify(args) => wait(commands::verify::run(global, args, printer)),
+        Command::Serve(args) => wait(commands::serve::run(global, args, printer)),
+        Command::Index(args) => wait(commands::index::run(global, args, printer)),
+        Command::Publish(args) => wait(commands::publish::run(global, args, printer)),
+        Command::Token(args) => wait(commands::token::run(global, args, printer)),
         Command::Store(args) => wait(commands::store::run(global, args, printer)),
         Command::Config(args) => commands::config::run(global, &args, printer),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::Limits;
 use wheelfarm_build::pipeline::{Added, Context, Flights, Freshness, Lanes, Memo};
-use wheelfarm_build::{Environments, Executor};
+use wheelfarm_build::{Environments, Executor, Observer};
 use wheelfarm_executor::Docker;
 use wheelfarm_resolve::{Fetcher, IndexSettings, Resolver, Uv};
 
@@ -15,7 +15,6 @@ use crate::cli::build::SelectionArgs;
 use crate::config::{Config, Seconds};
 use crate::environment::now;
 use crate::exit::Failure;
-use crate::progress::Progress;
 use crate::settings::{Places, host_arch};
 
 /// A lock of requirements is taken from the store for so long, in seconds; `--upgrade` resolves at once.
@@ -31,7 +30,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) index: IndexSettings,
     pub(crate) docker: &'a Arc<Docker>,
     pub(crate) cancel: &'a CancellationToken,
-    pub(crate) progress: &'a Progress,
+    pub(crate) observer: Observer,
 }
 
 /// How jobs are run: what is not chosen here is in the configuration, or has a default.
@@ -77,7 +76,7 @@ pub(crate) async fn context(
         index,
         docker,
         cancel,
-        progress,
+        observer,
     } = parts;
     let job_error = wheelfarm_build::JobError::from;
     let uv = Uv::obtain(
@@ -123,7 +122,7 @@ pub(crate) async fn context(
         keep_failed: choices.keep_failed,
         compiler_cache: choices.compiler_cache || config.farm.compiler_cache,
         build_tag: !args.no_build_tag,
-        observer: progress.observer(),
+        observer,
         cancel: cancel.clone(),
         flights: Flights::default(),
         memo: Memo::default(),

@@ -1,18 +1,26 @@
 //! Arguments, environment and configuration made into the services that commands use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use wheelfarm_build::recipes::parse_size;
 use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
-use wheelfarm_store::Store;
+use wheelfarm_store::{CacheSettings, Settings as StoreSettings, Store};
 use wheelfarm_types::Arch;
 
 use crate::cli::GlobalArgs;
 use crate::config::Config;
-use crate::environment::{cache_home, variable};
+use crate::environment::{cache_home, now, variable, variables};
 use crate::exit::Failure;
 
+/// How the environment variables begin that are options of a remote store.
+const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+/// Bytes of a remote store that are kept on this machine where nothing else is said.
+const STORE_CACHE: u64 = 20 << 30;
+
 /// Where things are kept.
+#[derive(Debug, Clone)]
 pub(crate) struct Places {
     /// For what can be made again.
     pub(crate) cache: PathBuf,
@@ -42,9 +50,32 @@ impl Places {
             .clone()
             .or_else(|| config.farm.store.clone())
             .unwrap_or_else(|| cache.join("store").display().to_string());
-        let store = Store::open(&address).await?;
+        let store = Store::open_with(&address, store_settings(&cache)?).await?;
         Ok(Self { cache, store })
     }
+}
+
+/// What a remote store needs beside its address. Its options are the environment variables of its service's own tools.
+fn store_settings(cache: &Path) -> Result<StoreSettings, Failure> {
+    let mut options = variables(&STORE_VARIABLES);
+    if let Some(path) = variable("AWS_CA_BUNDLE") {
+        let text = fs_err::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("AWS_CA_BUNDLE: {error}")))?;
+        options.push(("ca_bundle".to_owned(), text));
+    }
+    let limit = match variable("WHEELFARM_STORE_CACHE") {
+        Some(text) => parse_size(&text)
+            .map_err(|error| Failure::usage(format!("WHEELFARM_STORE_CACHE: {error}")))?,
+        None => STORE_CACHE,
+    };
+    Ok(StoreSettings {
+        options,
+        cache: (limit > 0).then(|| CacheSettings {
+            directory: cache.join("objects"),
+            limit,
+        }),
+        clock: Arc::new(now),
+    })
 }
 
 /// Connects to the engine and removes what killed runs left there.

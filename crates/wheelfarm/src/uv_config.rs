@@ -43,6 +43,8 @@ pub(crate) struct UvConfig {
     pub(crate) alone: bool,
     /// The names of settings that any file has.
     pub(crate) said: BTreeSet<String>,
+    /// The index that takes the place of uv's own default one.
+    pub(crate) default_index: Option<String>,
     /// Addresses of indexes, of all files.
     pub(crate) indexes: Vec<String>,
     /// Identifies all files that say something.
@@ -81,6 +83,7 @@ pub(crate) fn read() -> UvConfig {
     UvConfig {
         identity: said.then(|| format!("uv.toml {}", Digest::of(texts.join("\0")))),
         said: all.iter().flat_map(|table| table.keys().cloned()).collect(),
+        default_index: all.iter().find_map(|table| default_index(table)),
         indexes: all.into_iter().flat_map(index_addresses).collect(),
         settings,
         alone,
@@ -105,6 +108,16 @@ fn of_project(directory: &Path) -> Option<(PathBuf, Table)> {
 
 fn table(path: &Path) -> Option<Table> {
     toml::from_str(&fs_err::read_to_string(path).ok()?).ok()
+}
+
+/// The index that `table` puts in the place of the default one.
+fn default_index(table: &Table) -> Option<String> {
+    let is_default = |index: &&Table| index.get("default").and_then(Value::as_bool) == Some(true);
+    let named = table.get("index").and_then(Value::as_array);
+    let mut named = named.into_iter().flatten().filter_map(Value::as_table);
+    let url = named.find(is_default).and_then(|index| index.get("url"));
+    let url = url.or_else(|| table.get("index-url"))?;
+    url.as_str().map(str::to_owned)
 }
 
 /// The index addresses of `table`, and of its `pip` part.
@@ -181,6 +194,21 @@ mod tests {
         assert!(table.contains_key("prerelease"));
         let (_, table) = of_project(directory.path()).unwrap();
         assert_eq!(index_addresses(&table), ["https://top/"]);
+    }
+
+    #[test]
+    fn one_index_is_the_default() {
+        for (text, expected) in [
+            ("index-url = 'https://a/'", Some("https://a/")),
+            (
+                "index-url = 'https://a/'\n[[index]]\nurl = 'https://b/'\n[[index]]\nurl = 'https://c/'\ndefault = true",
+                Some("https://c/"),
+            ),
+            ("[[index]]\nurl = 'https://b/'", None),
+        ] {
+            let table: Table = toml::from_str(text).unwrap();
+            assert_eq!(default_index(&table).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use wheelfarm_tests::anyhow::{Result, bail};
 
 mod edit;
 mod farm;
+mod index;
 mod plan;
 mod repair;
 mod verdicts;
@@ -17,7 +18,7 @@ struct Bench {
     run: fn(&[String]) -> Result<()>,
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     Bench {
         name: "edit",
         help: "edit thousands of real ELF objects, beside patchelf",
@@ -27,6 +28,11 @@ const BENCHES: [Bench; 6] = [
         name: "farm",
         help: "build packages that need system libraries, beside `pip wheel`: cold, one changed, nothing changed",
         run: farm::run,
+    },
+    Bench {
+        name: "index",
+        help: "`wheelfarm serve` beside nginx, pypiserver, devpi, proxpi and simpleindex; `--requests N`, `--files N`",
+        run: index::run,
     },
     Bench {
         name: "packages",
@@ -56,6 +62,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if named == Some("repair-limit") {
         // Called by `bench repair` itself.
         return repair::limit(arguments.get(1..).unwrap_or_default());
+    }
+    if named == Some("index-download") {
+        // Called by `bench index` itself.
+        return index::download(arguments.get(1..).unwrap_or_default());
     }
     let Some(bench) = BENCHES.iter().find(|bench| Some(bench.name) == named) else {
         for bench in &BENCHES {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wheelfarm_types::ProjectName;
 
 use super::Job;
@@ -25,7 +25,7 @@ pub struct Added {
 }
 
 /// What was added for a wheel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedPackages {
     /// Whose packages they are.
     pub manager: PackageManager,

@@ -246,7 +246,7 @@ impl Context {
         let mut told = false;
         loop {
             // A lock that is waited for could not be given up when the run is cancelled.
-            if let Some(lease) = self.store.try_lease(&what)? {
+            if let Some(lease) = self.store.try_lease(&what).await? {
                 return Ok(Flight {
                     _lease: lease,
                     _flight: flight,

@@ -100,6 +100,34 @@ async fn a_wheel_is_stale_when_its_library_was_updated() {
 }
 
 #[tokio::test]
+async fn the_store_alone_knows_which_wheels_are_behind_its_own_environments() {
+    let store = Store::open("memory:").await.unwrap();
+    let mut stock = Stock::default();
+    file(&store, &["libpq-dev"], 1, "15.1-0").await;
+    let compared = stock.compare(&store).await.unwrap();
+    let wheel = Digest::of("some");
+    assert_eq!(compared[&wheel].stale, []);
+    assert_eq!(compared[&wheel].environment, "debian-12 with libpq-dev");
+    let newer = EnvironmentRecord {
+        generation: 2,
+        recipe: recipe(&["libpq-dev"]),
+        manifest: vec![package("libpq5", "15.2-0")],
+        root: Digest::of("root"),
+    };
+    let digest = newer.recipe.digest();
+    let series = kind::ENVIRONMENT;
+    store.append(series, &digest, 2, &newer).await.unwrap();
+    let compared = stock.compare(&store).await.unwrap();
+    let [library] = compared[&wheel].stale.as_slice() else {
+        panic!("{compared:?}")
+    };
+    assert_eq!(
+        (library.old.as_str(), library.new.as_deref()),
+        ("15.1-0", Some("15.2-0"))
+    );
+}
+
+#[tokio::test]
 async fn what_was_replaced_is_not_looked_at() {
     let store = Store::open("memory:").await.unwrap();
     for (generation, version) in [(1, "15.1-0"), (3, "15.3-0"), (2, "15.2-0")] {

@@ -33,6 +33,17 @@ impl Formats {
         add(value, &mut self.only_binary, &mut self.no_binary)
     }
 
+    /// What was said with `--no-binary` and with `--only-binary`, as values of these options.
+    pub fn values(&self) -> (Vec<String>, Vec<String>) {
+        let said = |names: &Names| {
+            let all = names.all.then(|| ":all:".to_owned());
+            all.into_iter()
+                .chain(names.named.iter().map(ToString::to_string))
+                .collect()
+        };
+        (said(&self.no_binary), said(&self.only_binary))
+    }
+
     /// Whether `project` is never built.
     pub fn is_never_built(&self, project: &ProjectName) -> bool {
         self.only_binary.named.contains(project)

@@ -25,6 +25,11 @@ impl Hashes {
         }
     }
 
+    /// The files that are allowed, by project.
+    pub fn allowed(&self) -> &BTreeMap<ProjectName, BTreeSet<Digest>> {
+        &self.allowed
+    }
+
     /// Whether files without a stated hash are refused.
     pub fn are_required(&self) -> bool {
         self.required || !self.allowed.is_empty()

@@ -433,7 +433,7 @@ fn says(file: &str, name: &ProjectName, version: &wheelfarm_types::Version) -> b
 
 impl Place {
     /// For messages: without credentials.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Self::Path { path, .. } => path.display().to_string(),
             Self::Address { url, .. } => without_credentials(url),

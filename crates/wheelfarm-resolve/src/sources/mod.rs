@@ -8,7 +8,7 @@ mod git;
 mod pack;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wheelfarm_types::{Digest, ProjectName, SdistFilename, Version, WheelFilename};
 
 pub use bring::Bring;
@@ -63,7 +63,8 @@ pub enum SourceFile {
 }
 
 /// Where a source came from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SourceOrigin {
     /// Path or address, without credentials.
     pub place: String,

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use wheelfarm_index::registry::Channel;
 use wheelfarm_resolve::inputs::Wish;
 use wheelfarm_types::{ProjectName, PythonVersion, Target};
 
@@ -46,6 +47,33 @@ pub(crate) struct BuildArgs {
     pub(crate) check_reproducible: bool,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
+    #[command(flatten)]
+    pub(crate) farm: FarmArgs,
+}
+
+/// A build and the index.
+#[derive(Debug, Default, Args)]
+pub(crate) struct FarmArgs {
+    /// Have the farm at this address build (a `wheelfarm serve`); needs no container engine here
+    #[arg(long, env = "WHEELFARM_FARM", value_name = "URL")]
+    pub(crate) farm: Option<String>,
+    /// Token that allows builds there [default: the password in the address, or what netrc has for its host]
+    #[arg(
+        long,
+        env = "WHEELFARM_FARM_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) farm_token: Option<String>,
+    /// Publish what was built in the index: `--publish=staging` in that channel, without a name in `main`
+    #[arg(
+        long,
+        value_name = "CHANNEL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "main"
+    )]
+    pub(crate) publish: Option<Channel>,
 }
 
 /// What is told of a build, beside its wheels.

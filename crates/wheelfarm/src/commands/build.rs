@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wheelfarm_build::Executor;
-use wheelfarm_coordinator::{BuildRequest, write_runtime_packages, write_wheelhouse};
+use wheelfarm_coordinator::{BuildRequest, write_wheelhouse};
 use wheelfarm_resolve::inputs::Inputs;
 use wheelfarm_types::ProjectName;
 
 use super::build_report::{BuildReport, Delivery, Totals};
-use super::{provenance, selection};
+use super::{provenance, publish_built, selection};
 use crate::cli::GlobalArgs;
 use crate::cli::build::BuildArgs;
 use crate::config::Config;
@@ -18,7 +18,7 @@ use crate::dsse::SigningKey;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
-use crate::progress::{EventStream, Progress};
+use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};
 use crate::settings::{Places, cancellation, engine};
 
@@ -31,6 +31,9 @@ pub(crate) async fn run(
     // What cannot be meant is said before anything is opened or started.
     let inputs = selection::inputs(&args.selection, &config)?;
     check_writable(&args.out)?;
+    if let Some(address) = &args.farm.farm {
+        return super::build_at_farm::run(global, &args, &inputs, &config, address, printer).await;
+    }
     let key = args
         .report
         .sign_key
@@ -41,20 +44,14 @@ pub(crate) async fn run(
     let places = Places::open(global, &config).await?;
     let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
-    let events = args
-        .report
-        .events
-        .as_deref()
-        .map(EventStream::open)
-        .transpose()?;
-    let progress = Progress::with_events(printer, events);
+    let progress = Progress::with_events(printer, args.report.events.as_deref())?;
     let docker = Arc::new(engine(&places, network).await?);
     let parts = Parts {
         places: &places,
         index,
         docker: &docker,
         cancel: &cancel,
-        progress: &progress,
+        observer: progress.observer(),
     };
     let built = build(&args, &inputs, &config, parts, printer).await;
     progress.finish();
@@ -65,13 +62,17 @@ pub(crate) async fn run(
     let locks = write_wheelhouse(&places.store, &report.wheels, &args.out)
         .await
         .map_err(|error| Failure::machine(error.to_string()))?;
+    let is_published = match &args.farm.publish {
+        Some(channel) => {
+            publish_built::publish(&places.store, &report.wheels, channel, &config, printer).await?
+        }
+        None => true,
+    };
     let provenance = if provenance_wanted {
         provenance::write(&places.store, &report.wheels, &args.out, key.as_ref()).await?
     } else {
         Vec::new()
     };
-    write_runtime_packages(&report.wheels, &args.out)
-        .map_err(|error| Failure::machine(error.to_string()))?;
     let whole = selection::is_whole(&args.selection) && report.failures.is_empty();
     let unused = if whole {
         config.unused(&met(&report))
@@ -95,7 +96,10 @@ pub(crate) async fn run(
     };
     delivery.send(&report).await?;
     progress.report(&report.to_json());
-    Ok(report.exit(cancel.is_cancelled()))
+    Ok(match report.exit(cancel.is_cancelled()) {
+        Exit::Ok if !is_published => Exit::Finding,
+        exit => exit,
+    })
 }
 
 /// Every project that was wanted or built, with its cell.
@@ -124,7 +128,7 @@ async fn build(
         config,
         &parts.places.store,
         parts.docker.as_ref(),
-        selection::Pull::Default(parts.cancel, parts.progress),
+        selection::Pull::Default(parts.cancel, &parts.observer),
     )
     .await?;
     for name in selection::emulated(&cells) {

@@ -7,7 +7,7 @@ use wheelfarm_build::recipes::{Override, Recipe};
 use wheelfarm_types::ProjectName;
 
 use crate::cli::{ConfigArgs, ConfigCommand, Format, GlobalArgs};
-use crate::config::{Config, Farm, SCHEMA};
+use crate::config::{Config, Farm, Index, SCHEMA};
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 
@@ -17,6 +17,7 @@ struct Shown<'a> {
     farm: &'a Farm,
     package: BTreeMap<ProjectName, Recipe>,
     overrides: &'a [Override],
+    index: &'a Index,
 }
 
 pub(crate) fn run(
@@ -41,6 +42,7 @@ pub(crate) fn run(
                     .map(|name| (name.clone(), recipes.of(name)))
                     .collect(),
                 overrides: &config.overrides,
+                index: &config.index,
             };
             // What is not set is left out of TOML.
             let shown = toml::Value::try_from(&shown).map_err(unprintable)?;

@@ -1,24 +1,31 @@
 //! One file per command: plain values in, exit code out.
 
 pub(crate) mod build;
-mod build_report;
+mod build_at_farm;
+pub(crate) mod build_report;
 pub(crate) mod config;
 mod graft_cache;
 pub(crate) mod images;
+pub(crate) mod index;
+mod index_log;
 pub(crate) mod lddtree;
 pub(crate) mod logs;
 mod opened;
 pub(crate) mod patch;
 pub(crate) mod plan;
 mod provenance;
+pub(crate) mod publish;
+mod publish_built;
 pub(crate) mod refresh;
 pub(crate) mod repair;
 mod repair_settings;
-mod selection;
+pub(crate) mod selection;
+pub(crate) mod serve;
 pub(crate) mod show;
 mod show_json;
 pub(crate) mod store;
 mod table;
+pub(crate) mod token;
 pub(crate) mod verify;
 mod why;
 mod wording;

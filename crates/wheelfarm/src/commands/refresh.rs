@@ -41,7 +41,7 @@ pub(crate) async fn run(
         index,
         docker: &docker,
         cancel: &cancel,
-        progress: &progress,
+        observer: progress.observer(),
     };
     let report = refresh(&args, &config, parts).await;
     progress.finish();

@@ -10,7 +10,7 @@ use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::matrix::{self, Cell, Selection};
 use wheelfarm_build::pipeline::{Context, seen_image};
-use wheelfarm_build::{Environments, JobError, log_of};
+use wheelfarm_build::{Environments, JobError, Observer, log_of};
 use wheelfarm_coordinator::FromSource;
 use wheelfarm_resolve::inputs::{Choice, Inputs, Reader};
 use wheelfarm_resolve::sources::Bring;
@@ -22,7 +22,6 @@ use crate::cli::build::SelectionArgs;
 use crate::config::Config;
 use crate::environment::variable;
 use crate::exit::Failure;
-use crate::progress::Progress;
 use crate::settings::host_arch;
 
 /// What arguments and files ask for; nothing is opened or started for it.
@@ -159,7 +158,7 @@ fn projects(option: &str, names: &[String]) -> Result<BTreeSet<ProjectName>, Fai
 /// Whether a builder image may be pulled when there is none.
 pub(crate) enum Pull<'a> {
     /// It may: with what that needs.
-    Default(&'a CancellationToken, &'a Progress),
+    Default(&'a CancellationToken, &'a Observer),
     /// It may not: what would be pulled is planned with.
     Never,
 }
@@ -242,7 +241,7 @@ async fn default_image(
     pull: Pull<'_>,
 ) -> Result<BuilderImage, Failure> {
     match pull {
-        Pull::Default(cancel, progress) => pull_default(catalogue, docker, cancel, progress).await,
+        Pull::Default(cancel, observer) => pull_default(catalogue, docker, cancel, observer).await,
         Pull::Never => {
             let image = catalogue.images().iter().find(|image| image.default);
             image.cloned().ok_or_else(no_image)
@@ -265,12 +264,12 @@ async fn pull_default(
     catalogue: &Catalogue,
     docker: &dyn Environments,
     cancel: &CancellationToken,
-    progress: &Progress,
+    observer: &Observer,
 ) -> Result<BuilderImage, Failure> {
     let Some(image) = catalogue.images().iter().find(|image| image.default) else {
         return Err(no_image());
     };
-    let log = log_of(&progress.observer(), &format!("image {}", image.name));
+    let log = log_of(observer, &format!("image {}", image.name));
     match docker.ensure_image(image, log, cancel).await {
         Ok(_) => Ok(image.clone()),
         Err(error) if error.kind == ExecutorErrorKind::RegistryUnavailable => {

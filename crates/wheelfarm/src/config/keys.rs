@@ -152,7 +152,8 @@ mod tests {
     use wheelfarm_build::recipes::RecipeOverride;
 
     use super::*;
-    use crate::config::{Config, Farm};
+    use crate::config::index::IndexChannel;
+    use crate::config::{Config, Farm, Index, Upstream};
 
     /// The keys of `T`, as serde lists them when it meets one that it does not know.
     fn fields<T: DeserializeOwned>() -> BTreeSet<String> {
@@ -177,12 +178,24 @@ mod tests {
     fn the_schema_has_every_key_and_no_other() {
         assert_eq!(listed(""), fields::<Config>());
         assert_eq!(listed("/properties/farm"), fields::<Farm>());
+        assert_eq!(listed("/properties/index"), fields::<Index>());
+        let upstream = "/properties/index/properties/upstream";
+        assert_eq!(listed(upstream), fields::<Upstream>());
+        let channel = "/properties/index/properties/channel/additionalProperties";
+        assert_eq!(listed(channel), fields::<IndexChannel>());
         assert_eq!(listed("/$defs/recipe"), fields::<RecipeOverride>());
     }
 
     #[test]
     fn every_key_is_described() {
-        for pointer in ["", "/properties/farm", "/$defs/recipe"] {
+        for pointer in [
+            "",
+            "/properties/farm",
+            "/properties/index",
+            "/properties/index/properties/channel/additionalProperties",
+            "/properties/index/properties/upstream",
+            "/$defs/recipe",
+        ] {
             for (name, schema) in properties(PARSED.pointer(pointer).unwrap()) {
                 assert!(schema.get("description").is_some(), "{name}");
             }

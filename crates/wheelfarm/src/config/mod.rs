@@ -2,8 +2,10 @@
 //! keys, `schema.json` lists them; a test compares the two with the types here.
 
 mod document;
+mod index;
 mod keys;
 mod selectors;
+mod upstream;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use wheelfarm_build::recipes::{Override, RecipeOverride, Recipes};
 use wheelfarm_types::{ProjectName, PythonVersion, Target};
 
+pub(crate) use self::index::Index;
 pub(crate) use self::keys::SCHEMA;
+pub(crate) use self::upstream::Upstream;
 use self::values::ExecutorChoice;
 pub(crate) use self::values::Seconds;
 use crate::cli::GlobalArgs;
@@ -27,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) farm: Farm,
     pub(crate) package: BTreeMap<ProjectName, RecipeOverride>,
     pub(crate) overrides: Vec<Override>,
+    pub(crate) index: Index,
     /// What relative paths of the file are relative to.
     #[serde(skip)]
     directory: PathBuf,
@@ -242,7 +247,7 @@ mod tests {
             ("[farm]\nexecutor = \"podman\"", "`podman`"),
             ("[farm]\npython = [\"3.x\"]", "line 2"),
             ("[farm]\njobs = 0", "line 2"),
-            ("[farm]\ntimeout = \"5d\"", "30m"),
+            ("[farm]\ntimeout = \"5y\"", "30m"),
             ("[farm\n", "line 1"),
             ("[package.x]\nmemory = \"2G\"", "2GiB"),
             ("[[overrides]]\nenv = {}", "select"),

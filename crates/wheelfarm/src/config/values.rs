@@ -27,7 +27,7 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let error = || format!("`{text}` is no time: write `90s`, `30m` or `2h`");
+        let error = || format!("`{text}` is no time: write `90s`, `30m`, `2h` or `30d`");
         if let Ok(seconds) = text.parse() {
             return Ok(Self(seconds));
         }
@@ -38,6 +38,7 @@ impl FromStr for Seconds {
             "s" => 1,
             "m" => 60,
             "h" => 3600,
+            "d" => 24 * 3600,
             _ => return Err(error()),
         };
         let number: u64 = number.parse().map_err(|_| error())?;
@@ -100,7 +101,8 @@ mod tests {
         assert_eq!(number("90s"), Ok(90));
         assert_eq!(number("90"), Ok(90));
         assert_eq!(number("30m"), Ok(1800));
-        for bad in ["", "m", "5d", "-1s", "5é", "99999999999999999h"] {
+        assert_eq!(number("2d"), Ok(172_800));
+        for bad in ["", "m", "5w", "-1s", "5é", "99999999999999999h"] {
             assert!(number(bad).is_err(), "{bad}");
         }
     }

@@ -6,19 +6,22 @@ mod stream;
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use owo_colors::OwoColorize;
-use serde::Serialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use wheelfarm_build::{Event, Observer};
+use wheelfarm_build::{Event, Observer, Stage};
 
 use self::board::Board;
 use self::screen::Screen;
-pub(crate) use self::stream::EventStream;
+use self::stream::EventStream;
 use crate::environment::variable;
+use crate::exit::Failure;
 use crate::printer::Printer;
 use crate::units::{harmless, time};
 
@@ -46,21 +49,56 @@ struct State {
     drawing: Option<Sender<()>>,
 }
 
+/// Serde takes a reference in a structure for a part of its input; this it does not see through.
+type StageWord = &'static str;
+
 /// How long a job took for a stage.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub(crate) job: String,
-    pub(crate) stage: &'static str,
+    #[serde(deserialize_with = "stage")]
+    pub(crate) stage: StageWord,
     pub(crate) seconds: f64,
+}
+
+fn stage<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+    let word = String::deserialize(from)?;
+    let mut known = Stage::ALL.into_iter().map(Stage::as_str);
+    known
+        .find(|known| *known == word)
+        .ok_or_else(|| D::Error::custom(format!("`{word}` is no stage")))
+}
+
+impl Step {
+    /// What `event` says took time, if it does.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Took {
+                job,
+                stage,
+                seconds,
+            } => Some(Self {
+                job: job.clone(),
+                stage: stage.as_str(),
+                seconds: *seconds,
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl Progress {
     pub(crate) fn new(printer: Printer) -> Self {
-        Self::with_events(printer, None)
+        Self::with_stream(printer, None)
     }
 
-    /// Progress whose events go to `stream` as well.
-    pub(crate) fn with_events(printer: Printer, stream: Option<EventStream>) -> Self {
+    /// Progress whose events go to the file at `events` as well, if there is to be one; `-` is stdout.
+    pub(crate) fn with_events(printer: Printer, events: Option<&Path>) -> Result<Self, Failure> {
+        let stream = events.map(EventStream::open).transpose()?;
+        Ok(Self::with_stream(printer, stream))
+    }
+
+    fn with_stream(printer: Printer, stream: Option<EventStream>) -> Self {
         let on_terminal = std::io::stderr().is_terminal()
             && !printer.is_quiet()
             && variable("CI").is_none()
@@ -131,6 +169,7 @@ impl State {
         if let Some(stream) = &mut self.stream {
             stream.event(at.as_secs_f64(), &event);
         }
+        self.steps.extend(Step::of(&event));
         self.board.on(&event, at);
         let on_terminal = self.screen.is_some();
         match event {
@@ -146,17 +185,8 @@ impl State {
                     self.line(&format!("{job} {} {line}", "|".dimmed()));
                 }
             }
-            Event::Took {
-                job,
-                stage,
-                seconds,
-            } => {
-                *self.took.entry(job.clone()).or_default() += seconds;
-                self.steps.push(Step {
-                    job,
-                    stage: stage.as_str(),
-                    seconds,
-                });
+            Event::Took { job, seconds, .. } => {
+                *self.took.entry(job).or_default() += seconds;
             }
             Event::Retried {
                 job,

@@ -9,4 +9,4 @@ mod notes;
 mod text;
 
 pub(crate) use deliver::Delivery;
-pub(crate) use model::{BuildReport, Totals};
+pub(crate) use model::{BuildReport, Totals, Wheel};

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wheelfarm_build::pipeline::{AddedPackages, Artifact, Origin};
 use wheelfarm_build::records::{Proof, SystemLibrary, Vendored};
 use wheelfarm_build::{JobError, JobErrorKind};
-use wheelfarm_coordinator::{BuiltWheel, Duplicate, Failure, Report, duplicates, runtime_packages};
+use wheelfarm_coordinator::{
+    BuiltWheel, Delivered, Duplicate, Failure, Report, duplicates, runtime_packages,
+};
 use wheelfarm_resolve::sources::SourceOrigin;
 use wheelfarm_types::{Digest, ProjectName, PythonVersion, Target, Version, WheelFilename};
 
@@ -18,8 +20,11 @@ use crate::progress::Step;
 /// Rises when a member changes its meaning.
 const VERSION: u32 = 1;
 
+/// One of a few words. Serde takes a reference in a structure for a part of its input; this it does not see through.
+type Word = &'static str;
+
 /// The whole report.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct BuildReport {
     version: u32,
     pub(crate) wheels: Vec<Wheel>,
@@ -44,7 +49,7 @@ pub(crate) struct BuildReport {
 }
 
 /// A wheel for a cell.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Wheel {
     pub(crate) project: ProjectName,
     pub(crate) version: Version,
@@ -52,7 +57,7 @@ pub(crate) struct Wheel {
     pub(crate) target: Target,
     pub(crate) image: String,
     /// Built and proved under emulation of another architecture.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) emulated: bool,
     /// Where and for what: `cp311-manylinux_2_36_x86_64`.
     pub(crate) cell: String,
@@ -61,7 +66,8 @@ pub(crate) struct Wheel {
     pub(crate) sha256: Digest,
     pub(crate) size: u64,
     /// `built`, `cached`, `reused` (of another Python's build) or `index`.
-    pub(crate) origin: &'static str,
+    #[serde(deserialize_with = "words::origin")]
+    pub(crate) origin: Word,
     /// Why so.
     pub(crate) because: String,
     /// What a wheel of the index claims and does not hold.
@@ -81,7 +87,7 @@ pub(crate) struct Wheel {
 }
 
 /// A build requirement that was built, and what was built for that.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Requirement {
     pub(crate) project: ProjectName,
     pub(crate) version: Version,
@@ -89,13 +95,14 @@ pub(crate) struct Requirement {
     pub(crate) sha256: Digest,
     pub(crate) size: u64,
     /// `built` or `cached`.
-    pub(crate) origin: &'static str,
+    #[serde(deserialize_with = "words::origin")]
+    pub(crate) origin: Word,
     pub(crate) vendored: Vec<Vendored>,
     pub(crate) build_requires: Vec<Requirement>,
 }
 
 /// A source that is on no index.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct GivenSource {
     pub(crate) project: ProjectName,
     #[serde(flatten)]
@@ -105,20 +112,19 @@ pub(crate) struct GivenSource {
 }
 
 /// What failed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Failed {
     /// `<project> <version> <cell>`, a cell, or `image <name>`.
     pub(crate) job: String,
     /// `request`, `package`, `audit`, `machine` or `cancelled`.
-    pub(crate) kind: &'static str,
+    #[serde(deserialize_with = "words::kind")]
+    pub(crate) kind: Word,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
     pub(crate) log: Option<Digest>,
     pub(crate) tail: Vec<String>,
     /// How long it took in this run.
     pub(crate) seconds: f64,
-    #[serde(skip)]
-    error_kind: JobErrorKind,
 }
 
 /// What a run counts beside its wheels.
@@ -144,13 +150,43 @@ pub(crate) struct Row {
     pub(crate) because: String,
 }
 
+/// Kinds of failures by the words for them: of several, the first decides how the program ends.
+const KINDS: [(&str, JobErrorKind); 5] = [
+    ("machine", JobErrorKind::Machine),
+    ("package", JobErrorKind::Package),
+    ("request", JobErrorKind::Request),
+    ("audit", JobErrorKind::Audit),
+    ("cancelled", JobErrorKind::Cancelled),
+];
+
 fn kind_word(kind: JobErrorKind) -> &'static str {
-    match kind {
-        JobErrorKind::Request => "request",
-        JobErrorKind::Package => "package",
-        JobErrorKind::Audit => "audit",
-        JobErrorKind::Machine => "machine",
-        JobErrorKind::Cancelled => "cancelled",
+    let known = KINDS.iter().find(|(_, known)| *known == kind);
+    known.map_or("machine", |(word, _)| word)
+}
+
+/// Words of a report that comes from elsewhere.
+mod words {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use wheelfarm_build::pipeline::Origin;
+
+    use super::KINDS;
+
+    pub(super) fn origin<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+        let known = [Origin::Built, Origin::Cached, Origin::Reused, Origin::Index];
+        one_of(from, known.map(Origin::as_str))
+    }
+
+    pub(super) fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+        one_of(from, KINDS.map(|(word, _)| word))
+    }
+
+    fn one_of<'de, D: Deserializer<'de>>(
+        from: D,
+        known: impl IntoIterator<Item = &'static str>,
+    ) -> Result<&'static str, D::Error> {
+        let word = String::deserialize(from)?;
+        let known = known.into_iter().find(|known| *known == word);
+        known.ok_or_else(|| D::Error::custom(format!("`{word}` is not known here")))
     }
 }
 
@@ -171,7 +207,10 @@ impl BuildReport {
         Self {
             version: VERSION,
             duplicates: duplicates(&report.wheels),
-            runtime_packages: runtime_packages(&report.wheels),
+            runtime_packages: {
+                let wheels: Vec<_> = report.wheels.iter().map(Delivered::from).collect();
+                runtime_packages(&wheels)
+            },
             wheels: report
                 .wheels
                 .into_iter()
@@ -200,6 +239,16 @@ impl BuildReport {
             out: out.to_owned(),
             steps,
         }
+    }
+
+    /// The report of a run elsewhere, in its form for programs, whose wheels now lie in `out`.
+    pub(crate) fn from_elsewhere(report: &Value, out: &Path) -> Result<Self, serde_json::Error> {
+        let mut report = Self::deserialize(report)?;
+        for wheel in &mut report.wheels {
+            wheel.path = out.join(wheel.filename.to_string());
+        }
+        out.clone_into(&mut report.out);
+        Ok(report)
     }
 
     /// The form for programs.
@@ -247,20 +296,31 @@ impl BuildReport {
         if cancelled {
             return Exit::Interrupted;
         }
-        let order = [
-            JobErrorKind::Machine,
-            JobErrorKind::Package,
-            JobErrorKind::Request,
-            JobErrorKind::Audit,
-            JobErrorKind::Cancelled,
-        ];
-        let kinds = self.failures.iter().map(|failure| failure.error_kind);
-        let worst = kinds.min_by_key(|kind| order.iter().position(|known| known == kind));
-        worst.map_or(Exit::Ok, Exit::of)
+        let found: Vec<_> = self.failures.iter().map(|failure| failure.kind).collect();
+        let worst = KINDS.iter().find(|(word, _)| found.contains(word));
+        worst.map_or(Exit::Ok, |(_, kind)| Exit::of(*kind))
     }
 }
 
 impl Wheel {
+    /// What is to be known of it to deliver it.
+    pub(crate) fn delivered(&self) -> Delivered {
+        let packages = self
+            .system
+            .iter()
+            .filter_map(|library| library.package.clone());
+        Delivered {
+            cell: self.cell.clone(),
+            python: self.python,
+            project: self.project.clone(),
+            version: self.version.clone(),
+            filename: self.filename.clone(),
+            sha256: self.sha256,
+            size: self.size,
+            runtime_packages: packages.collect(),
+        }
+    }
+
     fn new(wheel: BuiltWheel, out: &Path, took: &impl Fn(&str) -> f64) -> Self {
         let BuiltWheel {
             cell,
@@ -357,13 +417,12 @@ impl Failed {
             hint,
             log,
             tail,
-            error_kind: kind,
         }
     }
 
     /// Whether the package is to blame, not what surrounds it.
     pub(crate) fn is_of_package(&self) -> bool {
-        matches!(self.error_kind, JobErrorKind::Package | JobErrorKind::Audit)
+        matches!(self.kind, "package" | "audit")
     }
 
     /// The job's name without its cell, and the cell; the whole name, if it is no package's.
@@ -468,7 +527,6 @@ pub(crate) mod tests {
                 log: Some(Digest::of("log")),
                 tail: vec!["::set-output name=a::b".to_owned(), "<x> & `y`".to_owned()],
                 seconds: 3.0,
-                error_kind: JobErrorKind::Package,
             }],
             steps: vec![],
             containers: 3,
@@ -501,7 +559,7 @@ pub(crate) mod tests {
         assert_eq!(report.exit(false), Exit::BuildFailed);
         assert_eq!(report.exit(true), Exit::Interrupted);
         let mut other = report.failures.first().unwrap().clone();
-        other.error_kind = JobErrorKind::Machine;
+        other.kind = "machine";
         report.failures.push(other);
         assert_eq!(report.exit(false), Exit::Environment);
         report.failures.clear();

@@ -150,7 +150,7 @@ struct Meeting<'a> {
     projects: BTreeSet<&'a str>,
     python: bool,
     /// Why it does harm.
-    harm: Option<&'static str>,
+    harm: Option<&'a str>,
     /// Whether the wheels' own copies differ.
     differ: bool,
 }
@@ -163,7 +163,7 @@ fn copies(duplicates: &[Duplicate]) -> Vec<Note> {
         let meeting = Meeting {
             projects: carriers.map(|copy| copy.project.as_str()).collect(),
             python: duplicate.python,
-            harm: duplicate.harm,
+            harm: duplicate.harm.as_deref(),
             differ: duplicate.files > 1,
         };
         let packages: BTreeSet<&str> = duplicate
@@ -290,7 +290,7 @@ mod tests {
             ],
             files,
             python,
-            harm: harm.then_some("it keeps state"),
+            harm: harm.then_some("it keeps state".into()),
         }
     }
 

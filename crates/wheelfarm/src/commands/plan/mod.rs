@@ -37,7 +37,7 @@ pub(crate) async fn run(
             index,
             docker: &docker,
             cancel: &cancel,
-            progress: &progress,
+            observer: progress.observer(),
         };
         let selected = &args.selection;
         let environments = parts.docker.as_ref();

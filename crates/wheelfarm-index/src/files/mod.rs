@@ -1,0 +1,115 @@
+//! Published files by digest: whole, in ranges, conditionally.
+
+mod answer;
+mod body;
+pub(crate) mod conditions;
+mod kept;
+mod range;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Extension, Router};
+use http::{HeaderMap, Method, StatusCode};
+use wheelfarm_types::{Digest, ProjectName, SdistFilename, WheelFilename};
+
+pub(crate) use answer::{Asked, Blob, Outline, answer, outline};
+pub(crate) use kept::Kept;
+
+use crate::auth::Caller;
+use crate::registry::Scope;
+use crate::server::Visit;
+use crate::{App, Problem, upstream};
+
+/// What is added to a wheel's address to get its METADATA ([PEP 658](https://peps.python.org/pep-0658/)).
+pub(crate) const METADATA: &str = ".metadata";
+
+/// The addresses of this part.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/files/{digest}/{filename}", get(file))
+}
+
+/// `/files/<sha256>/<filename>`, and with `.metadata` behind it.
+async fn file(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((digest, filename)): Path<(String, String)>,
+    visit: Option<Extension<Arc<Visit>>>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asked = Asked {
+        method: &method,
+        headers: &headers,
+        outbox: visit.as_ref().and_then(|visit| visit.outbox.as_ref()),
+    };
+    if let Some(blob) = published(&app, &caller, &digest, &filename) {
+        return answer(&app, asked, &blob).await;
+    }
+    let mirrored = upstream::file(&app, &caller, asked, &digest, &filename).await?;
+    mirrored.ok_or_else(|| absent(&app, &caller))
+}
+
+/// What is said of a file that is not there.
+///
+/// What the caller may not read does not exist for them. But who has shown no token is asked for one, whether there is
+/// such a file or not, if any channel needs one: installers try without first, and send it when they are asked.
+fn absent(app: &App, caller: &Caller) -> Problem {
+    if app.settings.any_is_private() && caller.token.is_none() {
+        Problem::new(StatusCode::UNAUTHORIZED, "a token is needed")
+    } else {
+        Problem::not_found("there is no such file")
+    }
+}
+
+/// The blob at `/files/<digest>/<filename>`, if a channel that the caller may read has it under that very name.
+fn published(app: &App, caller: &Caller, digest: &str, filename: &str) -> Option<Blob> {
+    let digest: Digest = digest.parse().ok()?;
+    let (filename, metadata) = match filename.strip_suffix(METADATA) {
+        Some(filename) => (filename, true),
+        None => (filename, false),
+    };
+    let project = project_of(filename)?;
+    app.registry.read(|state| {
+        let mut found = None;
+        for channel in state.channels_of(&digest)? {
+            let public = !app.settings.channel(channel).private;
+            if !public && caller.may(app, Scope::Read, channel).is_err() {
+                continue;
+            }
+            let Some(file) = state.file(channel, &project, filename) else {
+                continue;
+            };
+            let file = &file.published;
+            let (digest, size) = match (&file.metadata, metadata) {
+                _ if file.blob != digest => continue,
+                (_, false) => (file.blob, file.size),
+                (Some(metadata), true) => (metadata.blob, metadata.size),
+                (None, true) => continue,
+            };
+            found = Some(Blob {
+                digest,
+                size,
+                public,
+            });
+            if public {
+                break;
+            }
+        }
+        found
+    })
+}
+
+/// The project whose file this is, by the file's name.
+pub(crate) fn project_of(filename: &str) -> Option<ProjectName> {
+    if let Ok(wheel) = filename.parse::<WheelFilename>() {
+        return wheel.project().ok();
+    }
+    let sdist: SdistFilename = filename.parse().ok()?;
+    let (name, _version) = sdist.stem().rsplit_once('-')?;
+    name.parse().ok()
+}
