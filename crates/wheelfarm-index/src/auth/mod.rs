@@ -11,13 +11,13 @@ use axum::extract::FromRequestParts;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::request::Parts;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use wheelfarm_types::Digest;
 
 pub(crate) use self::guard::Guard;
 use self::guard::Who;
 use crate::registry::{Actor, Channel, Scope, Token};
-use crate::server::Visit;
+use crate::server::{Outbox, Visit};
 use crate::{App, Problem};
 
 /// Who asks: nobody in particular, or the owner of a token.
@@ -31,8 +31,8 @@ pub(crate) struct Caller {
     pub(crate) token: Option<Arc<Token>>,
     /// What is wrong with the secret that they sent instead.
     refusal: Option<Problem>,
-    /// The id of the request in the server's log.
-    request: String,
+    /// The request, as the server's log has it.
+    visit: Option<Arc<Visit>>,
 }
 
 impl Caller {
@@ -60,12 +60,23 @@ impl Caller {
         }
     }
 
+    /// How the connection that they ask over sends files, if it can do it without reading them.
+    pub(crate) fn outbox(&self) -> Option<&Arc<Outbox>> {
+        self.visit.as_ref()?.outbox.as_ref()
+    }
+
+    /// The id of the request in the server's log.
+    fn request(&self) -> String {
+        let id = self.visit.as_ref().and_then(|it| it.id.to_str().ok());
+        id.unwrap_or_default().to_owned()
+    }
+
     /// As whom they stand in the log.
     pub(crate) fn actor(&self) -> Actor {
         match &self.token {
             Some(token) => Actor::Token {
                 id: token.id.clone(),
-                request: self.request.clone(),
+                request: self.request(),
             },
             None => Actor::Server,
         }
@@ -74,19 +85,28 @@ impl Caller {
 
 impl FromRequestParts<Arc<App>> for Caller {
     /// Nobody is refused here: what they ask for decides.
-    type Rejection = Problem;
+    type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &Arc<App>,
+    ) -> Result<Self, Self::Rejection> {
         // Tests ask without a server around.
         let visit = parts.extensions.get::<Arc<Visit>>();
-        let id = visit.and_then(|visit| visit.id.to_str().ok());
+        Ok(Self::of(&parts.headers, visit, app).await)
+    }
+}
+
+impl Caller {
+    /// Who sent a request with these headers.
+    pub(crate) async fn of(headers: &HeaderMap, visit: Option<&Arc<Visit>>, app: &App) -> Self {
         let mut caller = Self {
             token: None,
             refusal: None,
-            request: id.unwrap_or_default().to_owned(),
+            visit: visit.cloned(),
         };
-        let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
-            return Ok(caller);
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return caller;
         };
         match value.to_str().ok().and_then(secret_of) {
             None => {
@@ -115,7 +135,7 @@ impl FromRequestParts<Arc<App>> for Caller {
                 }
             },
         }
-        Ok(caller)
+        caller
     }
 }
 

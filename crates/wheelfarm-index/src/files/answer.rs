@@ -76,7 +76,7 @@ pub(crate) fn outline(asked: Asked<'_>, blob: &Blob) -> Result<Outline, Problem>
     }
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CACHE_CONTROL, cache_control(blob.public));
-    if let Ok(value) = HeaderValue::try_from(&etag) {
+    if let Ok(value) = HeaderValue::from_str(&etag) {
         headers.insert(header::ETAG, value);
     }
     if conditions::is_known(asked.headers, &etag) {

@@ -11,9 +11,10 @@ mod tests;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use wheelfarm_types::{Digest, ProjectName, SdistFilename, WheelFilename};
 
@@ -47,11 +48,39 @@ async fn file(
         headers: &headers,
         outbox: visit.as_ref().and_then(|visit| visit.outbox.as_ref()),
     };
-    if let Some(blob) = published(&app, &caller, &digest, &filename) {
-        return answer(&app, asked, &blob).await;
+    find(&app, &caller, asked, &digest, &filename).await
+}
+
+/// Answers a request for a file whose address is spelled as this server spells it; none for all other requests. These
+/// are most of all requests, and a router that takes addresses apart in general costs more than to find a file.
+pub(crate) async fn direct(app: &App, visit: &Arc<Visit>, parts: &Parts) -> Option<Response> {
+    let (digest, filename) = parts.uri.path().strip_prefix("/files/")?.split_once('/')?;
+    let plain = !filename.is_empty() && !filename.contains(['%', '/']);
+    if !plain || !matches!(parts.method, Method::GET | Method::HEAD) {
+        return None;
     }
-    let mirrored = upstream::file(&app, &caller, asked, &digest, &filename).await?;
-    mirrored.ok_or_else(|| absent(&app, &caller))
+    let caller = Caller::of(&parts.headers, Some(visit), app).await;
+    let asked = Asked {
+        method: &parts.method,
+        headers: &parts.headers,
+        outbox: visit.outbox.as_ref(),
+    };
+    let found = find(app, &caller, asked, digest, filename).await;
+    Some(found.into_response())
+}
+
+async fn find(
+    app: &App,
+    caller: &Caller,
+    asked: Asked<'_>,
+    digest: &str,
+    filename: &str,
+) -> Result<Response, Problem> {
+    if let Some(blob) = published(app, caller, digest, filename) {
+        return answer(app, asked, &blob).await;
+    }
+    let mirrored = upstream::file(app, caller, asked, digest, filename).await?;
+    mirrored.ok_or_else(|| absent(app, caller))
 }
 
 /// What is said of a file that is not there.
@@ -73,7 +102,7 @@ fn published(app: &App, caller: &Caller, digest: &str, filename: &str) -> Option
         Some(filename) => (filename, true),
         None => (filename, false),
     };
-    let project = project_of(filename)?;
+    let project = named(filename)?;
     app.registry.read(|state| {
         let mut found = None;
         for channel in state.channels_of(&digest)? {
@@ -102,6 +131,16 @@ fn published(app: &App, caller: &Caller, digest: &str, filename: &str) -> Option
         }
         found
     })
+}
+
+/// The project of a published file, by its name: what was published has been parsed before, so what stands in front
+/// of the version is enough.
+fn named(filename: &str) -> Option<ProjectName> {
+    let (name, _) = match filename.strip_suffix(".whl") {
+        Some(wheel) => wheel.split_once('-')?,
+        None => filename.rsplit_once('-')?,
+    };
+    name.parse().ok()
 }
 
 /// The project whose file this is, by the file's name.

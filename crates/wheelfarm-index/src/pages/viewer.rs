@@ -10,6 +10,7 @@ use super::address::Address;
 use super::assets::Assets;
 use crate::auth::Caller;
 use crate::registry::{Channel, Scope};
+use crate::server::Visit;
 use crate::{App, Problem};
 
 /// What can be asked for in an address.
@@ -107,7 +108,8 @@ impl FromRequestParts<Arc<App>> for Viewer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let caller = Caller::from_request_parts(parts, app).await?;
+        let visit = parts.extensions.get::<Arc<Visit>>();
+        let caller = Caller::of(&parts.headers, visit, app).await;
         let Query(asked) = Query::<Asked>::try_from_uri(&parts.uri).map_err(|error| {
             Problem::bad_request(format!("the address cannot be read: {error}"))
         })?;

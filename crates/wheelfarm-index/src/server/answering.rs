@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use http::request::Parts;
 use http::{Request, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -22,7 +22,7 @@ use crate::server::pulse::Pulse;
 use crate::server::received::Received;
 use crate::server::sent::{Entry, Sent};
 use crate::server::visit::{REQUEST_ID, Visit};
-use crate::{App, Problem};
+use crate::{App, Problem, files, simple};
 
 /// Answers the requests of one connection.
 pub(super) struct Answering {
@@ -40,23 +40,23 @@ impl Answering {
         request: Request<Incoming>,
     ) -> Result<Response<Sent>, Infallible> {
         self.pulse.request_begins();
-        let visit = Visit::new(request.headers(), self.peer, self.outbox.as_ref());
+        let (parts, body) = request.into_parts();
+        let visit = Visit::new(&parts.headers, self.peer, self.outbox.as_ref());
         let mut entry = Entry {
             app: self.app.clone(),
             pulse: self.pulse.clone(),
             visit: visit.clone(),
             begun: Instant::now(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            authorized: request.headers().contains_key(header::AUTHORIZATION),
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            authorized: parts.headers.contains_key(header::AUTHORIZATION),
             status: None,
             bytes: 0,
             unfinished: true,
         };
-        let request = self.prepare(request, visit.clone());
-        let answer = AssertUnwindSafe(self.router.clone().call(request));
+        let answer = AssertUnwindSafe(self.respond(parts, body, &visit));
         let mut response = match answer.catch_unwind().await {
-            Ok(Ok(response)) => response,
+            Ok(response) => response,
             Err(panic) => self.bug(&visit, panic.as_ref()),
         };
         response.headers_mut().insert(REQUEST_ID, visit.id.clone());
@@ -66,19 +66,29 @@ impl Answering {
         Ok(Response::from_parts(parts, body))
     }
 
-    fn prepare(&self, request: Request<Incoming>, visit: Arc<Visit>) -> Request<Body> {
-        let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(visit);
-        parts.extensions.insert(ConnectInfo(self.peer));
-        let body = if body.is_end_stream() {
-            Body::empty()
-        } else {
-            let lingers =
-                parts.version < Version::HTTP_2 && !parts.headers.contains_key(header::EXPECT);
-            let (app, pulse) = (self.app.clone(), self.pulse.clone());
-            Body::new(Received::new(body, app, pulse, lingers))
-        };
-        Request::from_parts(parts, body)
+    /// Files and pages of projects do not need the router.
+    async fn respond(&self, mut parts: Parts, body: Incoming, visit: &Arc<Visit>) -> Response {
+        if let Some(response) = files::direct(&self.app, visit, &parts).await {
+            return response;
+        }
+        if let Some(response) = simple::direct(&self.app, visit, &mut parts).await {
+            return response;
+        }
+        parts.extensions.insert(visit.clone());
+        let body = self.received(&parts, body);
+        let routed = self.router.clone().call(Request::from_parts(parts, body));
+        let Ok(response) = routed.await;
+        response
+    }
+
+    fn received(&self, parts: &Parts, body: Incoming) -> Body {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        let lingers =
+            parts.version < Version::HTTP_2 && !parts.headers.contains_key(header::EXPECT);
+        let (app, pulse) = (self.app.clone(), self.pulse.clone());
+        Body::new(Received::new(body, app, pulse, lingers))
     }
 
     fn bug(&self, visit: &Visit, panic: &(dyn Any + Send)) -> Response {

@@ -1,5 +1,7 @@
 //! A server on a port, and clients that behave in all ways.
 
+mod direct;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

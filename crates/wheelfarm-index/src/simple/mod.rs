@@ -16,7 +16,8 @@ use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use wheelfarm_types::ProjectName;
 
 use self::cache::Key;
@@ -26,6 +27,7 @@ use self::negotiation::{Coding, Form};
 use self::page::Page;
 use crate::auth::Caller;
 use crate::registry::{Channel, Scope};
+use crate::server::Visit;
 use crate::upstream::MirroredPage;
 use crate::{App, Problem, builds, upstream};
 
@@ -46,6 +48,32 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/{channel}/simple/", get(root))
         .route("/{channel}/simple/{project}", get(project_unfinished))
         .route("/{channel}/simple/{project}/", get(project))
+}
+
+/// Answers a request for a project's page in the main channel whose address is spelled as it should be; none for all
+/// other requests. Like [files](crate::files::direct), these are too many for a router that takes addresses apart.
+pub(crate) async fn direct(
+    app: &Arc<App>,
+    visit: &Arc<Visit>,
+    parts: &mut Parts,
+) -> Option<Response> {
+    let project = parts
+        .uri
+        .path()
+        .strip_prefix("/simple/")?
+        .strip_suffix('/')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if parts.method != Method::GET || project.is_empty() || !project.bytes().all(plain) {
+        return None;
+    }
+    let caller = Caller::of(&parts.headers, Some(visit), app).await;
+    let asked = Asked {
+        channel: Channel::main(),
+        query: RawQuery(parts.uri.query().map(str::to_owned)),
+        headers: std::mem::take(&mut parts.headers),
+    };
+    let page = asked.project(app, &caller, project).await;
+    Some(page.into_response())
 }
 
 async fn main_root(
@@ -179,7 +207,7 @@ impl Asked {
             }
         };
         let page = obtain(app, key, revision, projects, make).await?;
-        Ok(page.answer(form, &self.headers))
+        Ok(page.answer(form, &self.headers, caller.outbox()))
     }
 
     async fn project(
@@ -198,7 +226,7 @@ impl Asked {
             return Ok(wait);
         }
         if let Some(page) = upstream::page(app, &self.channel, &name, &self.headers).await? {
-            return self.mirrored(app, name, page, form).await;
+            return self.mirrored(app, caller, name, page, form).await;
         }
         let look = |state: &crate::registry::State| state.project(&self.channel, &name).cloned();
         let Some(found) = app.registry.read(look) else {
@@ -209,13 +237,14 @@ impl Asked {
         let up = up(&self.channel);
         let make = move || project_page(&Listing::of(&name, &found), form, up);
         let page = obtain(app, key, revision, files, make).await?;
-        Ok(page.answer(form, &self.headers))
+        Ok(page.answer(form, &self.headers, caller.outbox()))
     }
 
     /// The page of a project of the index behind this one.
     async fn mirrored(
         self,
         app: &Arc<App>,
+        caller: &Caller,
         name: ProjectName,
         page: MirroredPage,
         form: Form,
@@ -226,7 +255,7 @@ impl Asked {
         let up = up(&self.channel);
         let make = move || project_page(&page.listing(), form, up);
         let page = obtain(app, key, revision, files, make).await?;
-        let mut response = page.answer(form, &self.headers);
+        let mut response = page.answer(form, &self.headers, caller.outbox());
         if stale {
             // RFC 9111 has no use for this header any more; people who look why something is old have.
             let warning = HeaderValue::from_static("110 - \"Response is Stale\"");

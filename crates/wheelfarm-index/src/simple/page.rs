@@ -1,13 +1,19 @@
 //! A page as it is sent: bytes, coding, and the headers that go with them.
 
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use libdeflater::{CompressionLvl, Compressor};
+use rustix::fs::{MemfdFlags, memfd_create};
 use wheelfarm_types::Digest;
 
 use crate::files::conditions;
+use crate::server::{FileBody, Outbox};
 use crate::simple::negotiation::{Coding, Form};
 
 /// Each at the level where more work gains little on pages, which are mostly digests.
@@ -15,6 +21,8 @@ const ZSTD_LEVEL: i32 = 6;
 const BROTLI_QUALITY: u32 = 5;
 const BROTLI_WINDOW: u32 = 22;
 const GZIP_LEVEL: i32 = 6;
+/// Bytes from which on a page is kept as a file as well.
+const LARGE: usize = 64 << 10;
 /// What a page costs in memory beside its bytes: headers and places in tables.
 const OVERHEAD: usize = 1500;
 
@@ -22,6 +30,8 @@ const OVERHEAD: usize = 1500;
 #[derive(Debug)]
 pub(crate) struct Page {
     body: Bytes,
+    /// The same bytes for the kernel to send, if there are many.
+    file: Option<Arc<File>>,
     etag: String,
     /// All headers but `Content-Type`: HTML has two of those.
     headers: HeaderMap,
@@ -59,6 +69,7 @@ impl Page {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
         }
         Self {
+            file: in_memory(&body),
             body,
             etag,
             headers,
@@ -79,7 +90,8 @@ impl Page {
 
     /// About how many bytes of memory it takes.
     pub(crate) fn weight(&self) -> usize {
-        self.body.len() + OVERHEAD
+        let copies = if self.file.is_some() { 2 } else { 1 };
+        self.body.len() * copies + OVERHEAD
     }
 
     /// How many bytes the page itself has.
@@ -87,8 +99,14 @@ impl Page {
         self.body.len()
     }
 
-    /// The answer to a request for the page with these headers: 304 if the client has it.
-    pub(crate) fn answer(&self, form: Form, asked: &HeaderMap) -> Response {
+    /// The answer to a request for the page with these headers: 304 if the client has it. Sent by way of `outbox`, if
+    /// the connection has one.
+    pub(crate) fn answer(
+        &self,
+        form: Form,
+        asked: &HeaderMap,
+        outbox: Option<&Arc<Outbox>>,
+    ) -> Response {
         let mut response = Response::new(Body::empty());
         let mut headers = self.headers.clone();
         headers.insert(
@@ -101,11 +119,28 @@ impl Page {
             headers.remove(header::CONTENT_ENCODING);
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
-            *response.body_mut() = Body::from(self.body.clone());
+            *response.body_mut() = match (&self.file, outbox) {
+                (Some(file), Some(outbox)) => {
+                    let whole = 0..self.body.len() as u64;
+                    Body::new(FileBody::new(outbox.clone(), file.clone(), whole))
+                }
+                _ => Body::from(self.body.clone()),
+            };
         }
         *response.headers_mut() = headers;
         response
     }
+}
+
+/// A file that is nowhere but in memory, if it is worth it: of what is sent as bytes the kernel makes a copy for every
+/// client, while a file it sends as it is. None as well if there can be no more files.
+fn in_memory(body: &Bytes) -> Option<Arc<File>> {
+    if body.len() < LARGE {
+        return None;
+    }
+    let mut file = File::from(memfd_create("page", MemfdFlags::CLOEXEC).ok()?);
+    file.write_all(body).ok()?;
+    Some(Arc::new(file))
 }
 
 fn gzip_compressed(body: &[u8]) -> Option<Vec<u8>> {
@@ -195,7 +230,7 @@ mod tests {
         ] {
             let mut asked = HeaderMap::new();
             asked.insert(header::IF_NONE_MATCH, sent.parse().unwrap());
-            let response = page.answer(Form::Json, &asked);
+            let response = page.answer(Form::Json, &asked, None);
             let status = if known { 304 } else { 200 };
             assert_eq!(response.status(), status, "{sent}");
             let headers = response.headers();
