@@ -39,6 +39,7 @@ pub(super) fn start(place: &Path, corpus: &Corpus) -> Result<Started> {
         server,
         root: base.join(SIMPLE)?,
         seconds,
+        behind: None,
     })
 }
 
@@ -52,6 +53,7 @@ pub(super) fn mirror(place: &Path, upstream: &Url) -> Result<Started> {
         server,
         root: base.join(SIMPLE)?,
         seconds,
+        behind: None,
     })
 }
 

@@ -93,7 +93,11 @@ impl Url {
             "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: pip/26.3\r\nConnection: close\r\n",
             self.path, self.authority
         );
-        for (name, value) in headers {
+        // proxpi has nothing to say to a client that says nothing of what it takes.
+        let anything = [("Accept", "*/*")];
+        let says = headers.iter().any(|(name, _)| *name == "Accept");
+        let added = if says { &[][..] } else { &anything[..] };
+        for (name, value) in headers.iter().chain(added) {
             request.extend([name, ": ", value, "\r\n"]);
         }
         request.push_str("\r\n");

@@ -93,6 +93,7 @@ impl Tree {
             server,
             root,
             seconds,
+            behind: None,
         })
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Started {
     pub(super) root: Url,
     /// Seconds until it answered.
     pub(super) seconds: f64,
+    /// The index behind it, if it goes on asking that.
+    pub(super) behind: Option<Server>,
 }
 
 /// A server that is measured.
@@ -83,8 +85,10 @@ impl Peer {
             Self::Devpi => devpi::start(&place, corpus),
             Self::Proxpi => {
                 let upstream = tree.serve(&place.join("nginx"), &delivery)?;
-                let started = proxpi(&place, &upstream.root, &[])?;
+                let mut started = proxpi(&place, &upstream.root, &[])?;
                 warm(&started.root, corpus)?;
+                // METADATA it does not keep.
+                started.behind = Some(upstream.server);
                 Ok(started)
             }
             Self::Simpleindex => simpleindex(&place, corpus),
@@ -120,6 +124,7 @@ pub(super) fn wheelfarm(store: &Path, arguments: &[&str]) -> Result<Started> {
         server,
         root,
         seconds,
+        behind: None,
     })
 }
 
@@ -140,6 +145,7 @@ fn pypiserver(place: &Path, corpus: &Corpus) -> Result<Started> {
         server,
         root,
         seconds,
+        behind: None,
     })
 }
 
@@ -164,10 +170,11 @@ pub(super) fn proxpi(place: &Path, upstream: &Url, settings: &[(&str, &str)]) ->
         server,
         root,
         seconds,
+        behind: None,
     })
 }
 
-/// Has every file fetched that is measured, so that the index behind it is needed no more.
+/// Has every file fetched that is measured, so that no file is measured that it does not have.
 fn warm(root: &Url, corpus: &Corpus) -> Result<()> {
     for name in corpus.filenames()? {
         let project = name.split('-').next().unwrap_or_default().replace('_', "-");
@@ -208,6 +215,7 @@ fn simpleindex(place: &Path, corpus: &Corpus) -> Result<Started> {
         server,
         root,
         seconds,
+        behind: None,
     })
 }
 
