@@ -54,23 +54,60 @@ impl Client {
         let _one = ONE_AT_A_TIME
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let directory = kept_directory()?
-            .join("clients")
-            .join(self.requirement().replace("==", "-"));
-        let done = directory.join("installed");
-        if !done.exists() {
-            run(Command::new("python3")
-                .args(["-m", "venv", "--clear", "--without-pip"])
-                .arg(&directory))?;
-            run(Command::new("python3")
-                .args(["-m", "pip", "--quiet", "--disable-pip-version-check"])
-                .arg("--python")
-                .arg(directory.join("bin/python"))
-                .args(["install", self.requirement()]))?;
-            fs_err::write(done, "")?;
-        }
-        Ok(directory.join("bin"))
+        installed(self)
     }
+}
+
+/// The programs of `client`, installed if need be.
+fn installed(client: Client) -> Result<PathBuf> {
+    let requirement = client.requirement();
+    let directory = kept_directory()?
+        .join("clients")
+        .join(requirement.replace("==", "-"));
+    let done = directory.join("installed");
+    if !done.exists() {
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear", "--without-pip"])
+            .arg(&directory))?;
+        let python = directory.join("bin/python");
+        run(&mut match client {
+            Client::Uv => pip_install(&python, requirement),
+            _ => uv_install(&python, requirement)?,
+        })?;
+        fs_err::write(done, "")?;
+    }
+    Ok(directory.join("bin"))
+}
+
+fn pip_install(python: &Path, requirement: &str) -> Command {
+    let mut command = Command::new("python3");
+    command
+        .args(["-m", "pip", "--quiet", "--disable-pip-version-check"])
+        .arg("--python")
+        .arg(python)
+        .args(["install", requirement]);
+    command
+}
+
+/// What takes pip half a minute of one core takes uv one second. It is told of pip's index if pip has one.
+fn uv_install(python: &Path, requirement: &str) -> Result<Command> {
+    let uv = installed(Client::Uv)?.join("uv");
+    let mut command = Command::new(uv);
+    command
+        .args(["pip", "install", "--quiet", "--no-cache", "--python"])
+        .arg(python)
+        .arg(requirement)
+        .env("UV_NATIVE_TLS", "true");
+    let settings = run(Command::new("python3").args(["-m", "pip", "config", "list"]))?;
+    // Variables come first in it, and go before files.
+    let index = settings
+        .lines()
+        .find_map(|line| line.split_once(".index-url='"))
+        .map(|(_, index)| index.trim_end_matches('\''));
+    if let Some(index) = index {
+        command.env("UV_DEFAULT_INDEX", index);
+    }
+    Ok(command)
 }
 
 /// pip's own wheel, of [`Client::Pip26`], by pip's own settings.
