@@ -1,5 +1,6 @@
 //! Stores on a real S3 server.
 
+use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -43,7 +44,6 @@ fn settings(server: &S3) -> Settings {
 }
 
 async fn spooled(store: &Store, bytes: &[u8]) -> Created {
-    use std::io::Write;
     let mut spool = store.spool().unwrap();
     spool.write_all(bytes).unwrap();
     store.put_spooled(spool, &Digest::of(bytes)).await.unwrap()
@@ -142,6 +142,11 @@ async fn a_cache_answers_when_the_server_is_not_asked() {
     fs_err::write(&copy, "damaged").unwrap();
     assert!(near.get(&digest).await.unwrap() == bytes);
     assert!(fs_err::read(&copy).unwrap() == bytes);
+    fs_err::write(&copy, "damaged again").unwrap();
+    let mut read = Vec::new();
+    let mut file = near.file(&digest).await.unwrap();
+    file.read_to_end(&mut read).unwrap();
+    assert!(read == bytes && fs_err::read(&copy).unwrap() == bytes);
     // There is never much more than the limit.
     for number in 0_u64..20 {
         let mut bytes = noise(1 << 20);
@@ -149,6 +154,59 @@ async fn a_cache_answers_when_the_server_is_not_asked() {
         spooled(&far, &bytes).await;
         assert!(near.get(&Digest::of(&bytes)).await.unwrap() == bytes);
         assert!(size_of(directory.path()) <= (8 << 20) + (2 << 20));
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_blob_never_comes_complete_and_is_not_kept() {
+    needs_docker!();
+    let (_server, address, settings) = bucket("damaged");
+    let directory = TempDir::new().unwrap();
+    let cached = Settings {
+        cache: Some(CacheSettings {
+            directory: directory.path().to_owned(),
+            limit: 64 << 20,
+        }),
+        ..settings.clone()
+    };
+    let far = Store::open_with(&address, settings).await.unwrap();
+    let near = Store::open_with(&address, cached).await.unwrap();
+    let right = noise(9 << 20);
+    let mut changed = right.clone();
+    changed[100] ^= 1;
+    let short = right[..right.len() - 8].to_vec();
+    let longer = [right.as_slice(), &[7; 8]].concat();
+    for (number, bytes) in (0_u64..).zip([changed, short, longer]) {
+        // No two of them are under one name: nothing in a store is written twice.
+        let digest = Digest::of([right.as_slice(), &number.to_le_bytes()].concat());
+        let mut spool = far.spool().unwrap();
+        spool.write_all(&bytes).unwrap();
+        far.put_spooled(spool, &digest).await.unwrap();
+        for store in [&far, &near] {
+            let whole = store.whole(&digest).await.unwrap();
+            assert_eq!(whole.size(), bytes.len() as u64);
+            let mut chunks = whole.into_stream();
+            let mut came = 0;
+            let error = loop {
+                match chunks.try_next().await {
+                    Ok(Some(chunk)) => came += chunk.len(),
+                    Ok(None) => panic!("it came complete"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+            assert!(came < bytes.len());
+            let all = store.stream(&digest, 0..bytes.len() as u64).await.unwrap();
+            let all: Result<Vec<Bytes>, _> = all.try_collect().await;
+            assert_eq!(all.unwrap_err().kind(), StoreErrorKind::Corrupt);
+            for error in [
+                store.get(&digest).await.unwrap_err(),
+                store.file(&digest).await.unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+            }
+        }
+        assert!(near.open_file(&digest).unwrap().is_none());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all.
 
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,13 @@ impl AtomicFile {
     /// Where it is written.
     pub fn writer(&mut self) -> &mut impl io::Write {
         self.file.as_file_mut()
+    }
+
+    /// Forgets what is written so far.
+    pub fn restart(&mut self) -> io::Result<()> {
+        let file = self.file.as_file_mut();
+        file.set_len(0)?;
+        file.rewind()
     }
 
     /// Where what is written so far can be read.
@@ -69,6 +76,8 @@ mod tests {
         let path = folder.path().join("file");
         write_atomic(&path, b"old").unwrap();
         let mut file = AtomicFile::create(&path).unwrap();
+        file.writer().write_all(b"none of it").unwrap();
+        file.restart().unwrap();
         file.writer().write_all(b"new").unwrap();
         assert_eq!(fs_err::read(file.temporary()).unwrap(), b"new");
         drop(file);

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use futures::TryStreamExt;
 use wheelfarm_store::{Store, StoreError};
-use wheelfarm_types::{Digest, ProjectName, PythonVersion, Version, WheelFilename};
+use wheelfarm_types::{Digest, Hasher, ProjectName, PythonVersion, Version, WheelFilename};
 
-use crate::atomic::write_atomic;
+use crate::atomic::{AtomicFile, write_atomic};
 use crate::run::BuiltWheel;
+
+/// Bytes of a wheel that are read at once.
+const CHUNK: usize = 1 << 20;
 
 /// A wheelhouse that could not be written. What was there before is untouched or replaced as a whole, by file.
 #[derive(Debug, thiserror::Error)]
@@ -71,13 +75,19 @@ pub async fn write_wheelhouse(
     directory: &Path,
 ) -> Result<Vec<PathBuf>, WheelhouseError> {
     let wheels: Vec<_> = wheels.iter().map(Delivered::from).collect();
-    let bring = async |wheel: &Delivered| Ok(store.get(&wheel.sha256).await?);
+    let bring = async |wheel: &Delivered, out: &mut AtomicFile| {
+        let mut chunks = store.whole(&wheel.sha256).await?.into_stream();
+        while let Some(chunk) = chunks.try_next().await? {
+            out.writer().write_all(&chunk)?;
+        }
+        Ok(())
+    };
     let locks = write_delivered(&wheels, directory, bring).await?;
     write_runtime_packages(&wheels, directory)?;
     Ok(locks)
 }
 
-/// Writes every wheel into `directory`, with the bytes that `bring` gives, which has checked them, and for each cell
+/// Writes every wheel into `directory`, with the bytes that `bring` writes, which checks them, and for each cell
 /// `requirements-<cell>.txt`, for `pip install --require-hashes -r`, and `pylock.<cell>.toml`
 /// ([PEP 751](https://peps.python.org/pep-0751/)).
 ///
@@ -85,14 +95,16 @@ pub async fn write_wheelhouse(
 pub async fn write_delivered(
     wheels: &[Delivered],
     directory: &Path,
-    bring: impl AsyncFn(&Delivered) -> Result<Bytes, WheelhouseError>,
+    bring: impl AsyncFn(&Delivered, &mut AtomicFile) -> Result<(), WheelhouseError>,
 ) -> Result<Vec<PathBuf>, WheelhouseError> {
     fs_err::create_dir_all(directory)?;
     let mut cells: BTreeMap<&str, Vec<&Delivered>> = BTreeMap::new();
     for wheel in wheels {
         let path = directory.join(wheel.filename.to_string());
         if !has_digest(&path, wheel.size, &wheel.sha256)? {
-            write_atomic(&path, &bring(wheel).await?)?;
+            let mut file = AtomicFile::create(&path)?;
+            bring(wheel, &mut file).await?;
+            file.commit()?;
         }
         cells.entry(&wheel.cell).or_default().push(wheel);
     }
@@ -194,7 +206,18 @@ fn pylock(wheels: &[&Delivered]) -> String {
 
 fn has_digest(path: &Path, size: u64, digest: &Digest) -> std::io::Result<bool> {
     match fs_err::metadata(path) {
-        Ok(metadata) if metadata.len() == size => Ok(Digest::of(fs_err::read(path)?) == *digest),
+        Ok(metadata) if metadata.len() == size => {
+            let mut file = fs_err::File::open(path)?;
+            let mut hasher = Hasher::default();
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                let length = file.read(&mut chunk)?;
+                if length == 0 {
+                    return Ok(hasher.finish() == *digest);
+                }
+                hasher.update(chunk.get(..length).unwrap_or_default());
+            }
+        }
         _ => Ok(false),
     }
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
 use bollard::query_parameters::UploadToContainerOptionsBuilder;
 use bytes::Bytes;
-use futures::stream::{self, Stream, StreamExt};
+use futures::TryStreamExt;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
 use tar::{EntryType, Header};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, ExecutorError, ExecutorErrorKind};
@@ -22,7 +23,10 @@ use crate::scope::Scope;
 const FILL_DIR: &str = "/wheelfarm-fill";
 /// 1980-01-01: the earliest time that a zip file can hold, should a build copy a file's time into one.
 const MODIFIED: u64 = 315_532_800;
-const BLOCK: usize = 512;
+const BLOCK: u64 = 512;
+
+/// The end of an archive.
+const END: [u8; 1024] = [0; 1024];
 
 /// A file to put into a volume.
 pub(crate) struct InputFile {
@@ -130,18 +134,26 @@ async fn upload_tree(
     digest: &Digest,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    let stored = scope.shared.store.get(digest).await;
-    let bytes = stored.map_err(|source| store(&source))?;
+    let failure = Failure::default();
+    let whole = scope.shared.store.whole(digest).await;
+    let whole = whole.map_err(|source| store(&source))?;
+    let told = failure.clone();
+    let bytes = whole
+        .into_stream()
+        .map_err(move |source| told.told(store(&source)));
     let options = UploadToContainerOptionsBuilder::new()
         .path(FILL_DIR)
         .build();
-    let upload =
-        scope
-            .shared
-            .transfer
-            .upload_to_container(filler, Some(options), bollard::body_full(bytes));
+    let upload = scope.shared.transfer.upload_to_container(
+        filler,
+        Some(options),
+        bollard::body_try_stream(bytes),
+    );
     let uploaded = cancel.run_until_cancelled(upload).await;
     let uploaded = uploaded.ok_or_else(|| cancelled(&scope.action))?;
+    if let Some(failure) = failure.take() {
+        return Err(failure);
+    }
     uploaded.map_err(engine(format!("unpack {digest} for `{}`", scope.action)))
 }
 
@@ -165,8 +177,11 @@ pub(crate) fn volume_mount(volume: &str, target: &str, read_only: bool) -> Mount
 struct Failure(Arc<Mutex<Option<ExecutorError>>>);
 
 impl Failure {
-    fn set(&self, error: ExecutorError) {
+    /// Keeps `error`, and returns what the stream is ended with.
+    fn told(&self, error: ExecutorError) -> io::Error {
+        let text = error.message.clone();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        io::Error::other(text)
     }
 
     fn take(&self) -> Option<ExecutorError> {
@@ -174,7 +189,7 @@ impl Failure {
     }
 }
 
-/// A tar stream of `files` that holds one of them in memory at a time.
+/// A tar stream of `files`, of which stored ones are verified as they go: one that is damaged ends it.
 fn archive(
     store: Store,
     files: Vec<InputFile>,
@@ -191,33 +206,35 @@ fn archive(
     let bodies = stream::iter(files).then(move |file| {
         let (store, failure) = (store.clone(), failure.clone());
         async move {
-            let chunks = entry(&store, file).await.map_err(|source| {
-                let text = source.message.clone();
-                failure.set(source);
-                io::Error::other(text)
-            });
-            stream::iter(match chunks {
-                Ok(chunks) => chunks.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            })
+            match entry(&store, file).await {
+                Ok(chunks) => chunks.map_err(move |source| failure.told(source)).boxed(),
+                Err(source) => stream::iter([Err(failure.told(source))]).boxed(),
+            }
         }
     });
-    let end = Bytes::from_static(&[0; 2 * BLOCK]);
+    let end = Bytes::from_static(&END);
     Ok(stream::iter([Ok(Bytes::from(start))])
         .chain(bodies.flatten())
         .chain(stream::iter([Ok(end)])))
 }
 
-async fn entry(from: &Store, file: InputFile) -> Result<Vec<Bytes>> {
-    let bytes = match file.content {
-        Content::Given(bytes) => bytes,
-        Content::Stored(digest) => from.get(&digest).await.map_err(|source| store(&source))?,
+/// A file as the archive has it: header, bytes, and zeros up to the next block.
+async fn entry(from: &Store, file: InputFile) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let (size, bytes) = match file.content {
+        Content::Given(bytes) => (bytes.len() as u64, stream::iter([Ok(bytes)]).boxed()),
+        Content::Stored(digest) => {
+            let whole = from.whole(&digest).await.map_err(|source| store(&source))?;
+            let size = whole.size();
+            let bytes = whole.into_stream().map_err(|source| store(&source));
+            (size, bytes.boxed())
+        }
     };
     let mode = if file.executable { 0o755 } else { 0o644 };
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let header = header(&file.path, EntryType::Regular, size, mode)?;
-    let padding = Bytes::from(vec![0; bytes.len().next_multiple_of(BLOCK) - bytes.len()]);
-    Ok(vec![header.into(), bytes, padding])
+    let header = Bytes::from(header(&file.path, EntryType::Regular, size, mode)?);
+    let padding = (BLOCK - size % BLOCK) % BLOCK;
+    let padding = Bytes::from(vec![0; usize::try_from(padding).unwrap_or_default()]);
+    let around = |bytes| stream::iter([Ok(bytes)]);
+    Ok(around(header).chain(bytes).chain(around(padding)).boxed())
 }
 
 /// The bytes before an entry's content.
@@ -238,7 +255,7 @@ fn header(path: &str, kind: EntryType, size: u64, mode: u32) -> Result<Vec<u8>> 
         .into_inner()
         .map_err(|source| bad_path(path, &source.to_string()))?;
     // Without the end of the archive.
-    bytes.truncate(bytes.len().saturating_sub(2 * BLOCK));
+    bytes.truncate(bytes.len().saturating_sub(END.len()));
     Ok(bytes)
 }
 
@@ -268,8 +285,6 @@ fn bad_path(path: &str, detail: &str) -> ExecutorError {
 
 #[cfg(test)]
 mod tests {
-    use futures::TryStreamExt;
-
     use super::*;
 
     async fn packed(paths: &[&str], store: &Store) -> Result<Vec<u8>> {

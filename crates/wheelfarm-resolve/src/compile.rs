@@ -9,6 +9,7 @@ use tokio::process::Command;
 use wheelfarm_store::Store;
 use wheelfarm_types::{Digest, Libc, ProjectName, PythonVersion, Requirement, Target, Version};
 
+use crate::fetch::SOURCE_LIMIT;
 use crate::interpreter::{REFUSAL, stand_in};
 use crate::raw_lock::file_url;
 use crate::sources::Source;
@@ -312,7 +313,9 @@ impl Resolver {
         let path = directory.join(name);
         if !path.exists() {
             fs_err::create_dir_all(&directory)?;
-            let bytes = source.for_resolver(self.store.get(&source.sha256()).await?)?;
+            let sha256 = source.sha256();
+            let bytes = self.store.get_up_to(&sha256, SOURCE_LIMIT).await?;
+            let bytes = source.for_resolver(bytes)?;
             let temporary = tempfile::NamedTempFile::new_in(&directory)?;
             fs_err::write(temporary.path(), bytes)?;
             temporary.persist(&path).map_err(|error| error.error)?;

@@ -1,19 +1,23 @@
 //! Downloading what a lock names, with hash check, into the store.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::{Client, Url};
-use wheelfarm_store::Store;
-use wheelfarm_types::Digest;
+use tempfile::NamedTempFile;
+use wheelfarm_store::{Store, StoreError};
+use wheelfarm_types::{Digest, Hasher};
 
 use crate::http::{chain, host_of};
 use crate::{IndexSettings, LockedFile, ResolveError, ResolveErrorKind};
 
-/// No source distribution or wheel is larger than this, in bytes.
-const SIZE_LIMIT: usize = 4 << 30;
+/// No wheel is larger than this, in bytes.
+const SIZE_LIMIT: u64 = 4 << 30;
+/// No source distribution is, in bytes: it is held in memory while it is looked into.
+pub const SOURCE_LIMIT: u64 = 1 << 30;
 const ATTEMPTS: u32 = 4;
 
 /// The one HTTP client: it follows the same settings as uv.
@@ -35,6 +39,62 @@ enum Failure {
     /// Worth another try.
     Passing(String),
     Final(ResolveError),
+}
+
+/// What happens on this machine does not pass.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+/// What was downloaded.
+struct Got {
+    file: NamedTempFile,
+    sha256: Digest,
+}
+
+/// What is being downloaded.
+struct Spooling {
+    file: NamedTempFile,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Spooling {
+    fn new(file: NamedTempFile) -> Self {
+        Self {
+            file,
+            hasher: Hasher::default(),
+            size: 0,
+        }
+    }
+
+    fn finish(self) -> Got {
+        Got {
+            file: self.file,
+            sha256: self.hasher.finish(),
+        }
+    }
+}
+
+impl Write for Spooling {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 impl Fetcher {
@@ -64,8 +124,8 @@ impl Fetcher {
         if self.store.contains(&file.sha256).await? {
             return Ok(file.sha256);
         }
-        let bytes = self.try_get(&file.url, &file.filename.to_string()).await?;
-        let found = Digest::of(&bytes);
+        let got = self.try_get(&file.url, &file.filename.to_string()).await?;
+        let found = got.sha256;
         if found != file.sha256 {
             return Err(ResolveError::new(
                 ResolveErrorKind::HashMismatch,
@@ -73,21 +133,23 @@ impl Fetcher {
             )
             .hint("the file was changed after it was published, or on its way here; nothing of it was kept"));
         }
-        Ok(self.store.put(bytes).await?)
+        self.store.put_spooled(got.file, &found).await?;
+        Ok(found)
     }
 
     /// What is at `url`, whose digest nothing states. What is made of it is known by the digest of these bytes.
     pub(crate) async fn download(&self, url: &str) -> Result<Bytes, ResolveError> {
         let shown = crate::sources::without_credentials(url);
-        self.try_get(url, &shown).await
+        let got = self.try_get(url, &shown).await?;
+        Ok(fs_err::read(got.file.path())?.into())
     }
 
     /// `what` names the file in errors.
-    async fn try_get(&self, url: &str, what: &str) -> Result<Bytes, ResolveError> {
+    async fn try_get(&self, url: &str, what: &str) -> Result<Got, ResolveError> {
         let mut attempt = 1;
         loop {
             match self.get(url).await {
-                Ok(bytes) => return Ok(bytes),
+                Ok(got) => return Ok(got),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(message)) if attempt == ATTEMPTS => {
                     return Err(ResolveError::new(
@@ -103,7 +165,7 @@ impl Fetcher {
         }
     }
 
-    async fn get(&self, address: &str) -> Result<Bytes, Failure> {
+    async fn get(&self, address: &str) -> Result<Got, Failure> {
         let unusable =
             |message: String| Failure::Final(ResolveError::new(ResolveErrorKind::Lock, message));
         let url =
@@ -119,9 +181,10 @@ impl Fetcher {
             let path = url
                 .to_file_path()
                 .map_err(|()| unusable(format!("`{address}` is no path")))?;
-            return fs_err::read(path)
-                .map(Bytes::from)
-                .map_err(|e| Failure::Final(e.into()));
+            let mut spooling = Spooling::new(self.store.spool()?);
+            let mut file = fs_err::File::open(path)?;
+            io::copy(&mut file, &mut spooling)?;
+            return Ok(spooling.finish());
         }
         let host = host_of(&url).ok_or_else(|| unusable(format!("`{address}` has no host")))?;
         let credential = self.settings.credential_for(&url);
@@ -146,21 +209,21 @@ impl Fetcher {
                 _ => error,
             }));
         }
-        let mut bytes = BytesMut::new();
+        let mut spooling = Spooling::new(self.store.spool()?);
         while let Some(chunk) = response
             .chunk()
             .await
             .map_err(|e| Failure::Passing(chain(&e)))?
         {
-            if bytes.len() + chunk.len() > SIZE_LIMIT {
+            if spooling.size + chunk.len() as u64 > SIZE_LIMIT {
                 return Err(unusable(format!(
                     "`{address}` is larger than {SIZE_LIMIT} bytes"
                 )));
             }
             self.downloaded
                 .fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            bytes.extend_from_slice(&chunk);
+            spooling.write_all(&chunk)?;
         }
-        Ok(bytes.freeze())
+        Ok(spooling.finish())
     }
 }

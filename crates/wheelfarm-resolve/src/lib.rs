@@ -24,7 +24,7 @@ mod watch;
 
 pub use compile::{CompileOptions, CompileRequest, Resolver, StaticMetadata};
 pub use error::{ResolveError, ResolveErrorKind};
-pub use fetch::Fetcher;
+pub use fetch::{Fetcher, SOURCE_LIMIT};
 pub use http::chain;
 pub use lock::{Lock, LockedFile, LockedPackage, SourceFacts};
 pub use sdist::{BuildSystem, build_system, checked_files};

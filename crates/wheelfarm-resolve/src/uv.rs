@@ -101,8 +101,8 @@ impl Uv {
         let path = directory.join(format!("uv-{}-{}", pin.version, blob.short()));
         if !path.exists() {
             fs_err::create_dir_all(directory)?;
-            let temporary = tempfile::NamedTempFile::new_in(directory)?;
-            fs_err::write(temporary.path(), store.get(&blob).await?)?;
+            let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
+            std::io::copy(&mut store.file(&blob).await?, &mut temporary)?;
             fs_err::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o755))?;
             temporary.persist(&path).map_err(|error| error.error)?;
         }

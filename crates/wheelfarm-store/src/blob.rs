@@ -126,7 +126,8 @@ impl Store {
             .map_err(|error: io::Error| StoreError::from_io(&error, path.as_ref()))
     }
 
-    /// The bytes of `digest` in `range`, in chunks. They are not verified: who reads all of them can hash them.
+    /// The bytes of `digest` in `range`, in chunks. A range that is all of the blob is verified as [`Store::whole`] does
+    /// it; no other one can be.
     pub async fn stream(
         &self,
         digest: &Digest,
@@ -145,6 +146,9 @@ impl Store {
             got = self.objects().get_opts(&path, options).await;
         }
         let got = got.map_err(|error| StoreError::from_object_store(&error, path.as_ref()))?;
+        if got.range == (0..got.meta.size) {
+            return Ok(self.verified(*digest, got));
+        }
         Ok(got
             .into_stream()
             .map_err(move |error| StoreError::from_object_store(&error, path.as_ref()))

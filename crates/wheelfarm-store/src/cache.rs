@@ -4,7 +4,7 @@
 //! directory. Everything else goes to the remote store: whether something is there, listings, what is created, and
 //! records, which a collection of garbage removes. The rest of the program does not know of it.
 //!
-//! A file in it is whole or not there: it is written aside, synchronised and renamed. When it holds more than its
+//! A file in it is whole or not there: it is written aside, synchronised and renamed, a blob only if it has its digest. When it holds more than its
 //! limit, what was not used for the longest time goes. Several processes can use one directory.
 
 use std::fmt;
@@ -27,7 +27,9 @@ use object_store::{
     Result,
 };
 use tempfile::NamedTempFile;
+use wheelfarm_types::{Digest, Hasher};
 
+use crate::carry::blob_digest;
 use crate::walk::files_below;
 
 /// Where files lie until they are whole.
@@ -108,6 +110,7 @@ impl Cached {
         let tee = Tee {
             part: Some(part),
             missing: meta.size,
+            checked: blob_digest(location.as_ref()).map(|digest| (digest, Hasher::default())),
             directory: Arc::clone(&self.directory),
             name: location.clone(),
         };
@@ -134,6 +137,8 @@ impl Cached {
 struct Tee {
     part: Option<NamedTempFile>,
     missing: u64,
+    /// Of a blob: which digest it must have, and that of what came so far. What is damaged is not kept.
+    checked: Option<(Digest, Hasher)>,
     directory: Arc<Directory>,
     name: Path,
 }
@@ -147,6 +152,15 @@ impl Tee {
             return;
         };
         self.missing = missing;
+        if let Some((_, hasher)) = &mut self.checked {
+            hasher.update(bytes);
+        }
+        if missing == 0
+            && let Some((digest, hasher)) = self.checked.take()
+            && hasher.finish() != digest
+        {
+            return;
+        }
         let (bytes, directory, name) = (
             bytes.clone(),
             Arc::clone(&self.directory),

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::io::{self, Read, Write};
 
 use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use wheelfarm_types::{Digest, Hasher};
 
@@ -97,22 +96,17 @@ impl Store {
         header.set_mtime(0);
         header.set_cksum();
         out.write_all(header.as_bytes()).map_err(written)?;
-        let failed = |error| StoreError::from_object_store(&error, path.as_ref());
-        let mut chunks = self
-            .objects()
-            .get(path)
-            .await
-            .map_err(failed)?
-            .into_stream();
-        let mut hasher = Hasher::default();
         let mut length = 0;
-        while let Some(chunk) = chunks.try_next().await.map_err(failed)? {
-            hasher.update(&chunk);
+        let mut chunks = match digest {
+            Some(digest) => self.whole(&digest).await?.into_stream(),
+            None => self.chunks(path).await?,
+        };
+        while let Some(chunk) = chunks.try_next().await? {
             length += chunk.len() as u64;
             out.write_all(&chunk).map_err(written)?;
         }
-        if length != size || digest.is_some_and(|digest| digest != hasher.finish()) {
-            let detail = "its bytes are not what its name says";
+        if length != size {
+            let detail = format!("it had {size} bytes when it was listed, and has {length} now");
             return Err(StoreError::new(
                 StoreErrorKind::Corrupt,
                 path.as_ref(),
@@ -210,7 +204,7 @@ impl Store {
 }
 
 /// The digest of the blob at `path`, if that is the path of one.
-fn blob_digest(path: &str) -> Option<Digest> {
+pub(crate) fn blob_digest(path: &str) -> Option<Digest> {
     let digest = path.rsplit_once('/')?.1.parse().ok()?;
     (blob_path(&digest).as_ref() == path).then_some(digest)
 }

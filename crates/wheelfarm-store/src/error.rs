@@ -19,6 +19,8 @@ pub enum StoreErrorKind {
     NotFound,
     /// The bytes do not have the digest they are stored under, or a record does not parse.
     Corrupt,
+    /// More bytes than the caller holds in memory.
+    TooLarge,
     /// No space left, or a quota is used up.
     Full,
     /// Not allowed to read or write.
@@ -127,6 +129,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Denied => {
                 write!(f, "no permission for `{object}` in the store ({detail})")
             }
+            StoreErrorKind::TooLarge => write!(f, "`{object}` in the store is too large: {detail}"),
             StoreErrorKind::Layout | StoreErrorKind::Address => write!(f, "`{object}`: {detail}"),
             StoreErrorKind::Io => write!(f, "the store failed at `{object}`: {detail}"),
         }

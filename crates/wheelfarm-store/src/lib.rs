@@ -32,6 +32,7 @@ mod remote;
 mod store;
 mod verify;
 mod walk;
+mod whole;
 
 pub use carry::Imported;
 pub use error::{StoreError, StoreErrorKind};
@@ -42,3 +43,4 @@ pub use log::Log;
 pub use opening::{CacheSettings, Clock, Settings};
 pub use store::{Created, Store};
 pub use verify::{Problem, VerifyReport};
+pub use whole::Whole;

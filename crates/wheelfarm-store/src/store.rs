@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use wheelfarm_types::Digest;
 
 use crate::opening::Clock;
+use crate::whole::damaged;
 use crate::{StoreError, StoreErrorKind};
 
 /// A store of immutable objects. Cheap to clone.
@@ -35,6 +36,8 @@ pub enum Created {
     Existed,
 }
 
+/// What [`Store::get`] holds in memory at most, in bytes.
+const MAX_HELD: u64 = 64 << 20;
 /// How often an object is tried to be created that a service says exists and does not find.
 const CREATE_TRIES: usize = 5;
 
@@ -67,15 +70,28 @@ impl Store {
         Ok(digest)
     }
 
-    /// The bytes of `digest`, verified.
+    /// The bytes of `digest`, verified, held in memory: for what is small. More than 64 MiB is
+    /// [`StoreErrorKind::TooLarge`]; [`Store::whole`] and [`Store::file`] read blobs of any size.
     pub async fn get(&self, digest: &Digest) -> Result<Bytes, StoreError> {
+        self.get_up_to(digest, MAX_HELD).await
+    }
+
+    /// Like [`Store::get`], for at most `limit` bytes.
+    pub async fn get_up_to(&self, digest: &Digest, limit: u64) -> Result<Bytes, StoreError> {
         let path = blob_path(digest);
         let read = async || {
-            let mut bytes = self.read(&path).await?;
-            if bytes.is_none() && self.take_back(digest).await? {
-                bytes = self.read(&path).await?;
+            let got = self.get_blob(digest).await?;
+            if got.meta.size > limit {
+                let size = got.meta.size;
+                let detail = format!("it has {size} bytes, and at most {limit} are held in memory");
+                return Err(StoreError::new(
+                    StoreErrorKind::TooLarge,
+                    path.as_ref(),
+                    detail,
+                ));
             }
-            bytes.ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, path.as_ref(), ""))
+            let bytes = got.bytes().await;
+            bytes.map_err(|error| StoreError::from_object_store(&error, path.as_ref()))
         };
         let mut bytes = read().await?;
         let mut found = Digest::of(&bytes);
@@ -87,14 +103,7 @@ impl Store {
         if found == *digest {
             return Ok(bytes);
         }
-        let detail = format!(
-            "its bytes have the digest {found}; `wheelfarm store verify --repair` removes it"
-        );
-        Err(StoreError::new(
-            StoreErrorKind::Corrupt,
-            path.as_ref(),
-            detail,
-        ))
+        Err(damaged(&path, &found))
     }
 
     /// Whether `digest` is stored. Does not read it.

@@ -187,19 +187,14 @@ impl Store {
     }
 
     async fn digest_of(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
-        let read = async {
-            let mut hasher = Hasher::default();
-            let mut size = 0;
-            let mut chunks = self.objects().get(path).await?.into_stream();
-            while let Some(chunk) = chunks.try_next().await? {
-                hasher.update(&chunk);
-                size += chunk.len() as u64;
-            }
-            Ok((hasher.finish(), size))
-        };
-        read.await.map_err(|error: object_store::Error| {
-            StoreError::from_object_store(&error, path.as_ref())
-        })
+        let mut hasher = Hasher::default();
+        let mut size = 0;
+        let mut chunks = self.chunks(path).await?;
+        while let Some(chunk) = chunks.try_next().await? {
+            hasher.update(&chunk);
+            size += chunk.len() as u64;
+        }
+        Ok((hasher.finish(), size))
     }
 }
 

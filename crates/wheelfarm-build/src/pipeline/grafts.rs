@@ -9,6 +9,9 @@ use wheelfarm_wheel::Deflated;
 
 use crate::records::kind;
 
+/// Larger libraries, in bytes, are made again.
+const LIMIT: u64 = 4 << 30;
+
 /// Looks in the store and keeps there what it did not find. Used on threads that may block.
 pub(super) struct StoredGrafts {
     store: Store,
@@ -33,7 +36,7 @@ impl StoredGrafts {
 
     async fn get(&self, key: &Digest) -> Option<Deflated> {
         let record: GraftRecord = self.store.record(kind::GRAFT, key).await.ok()??;
-        let bytes = self.store.get(&record.library).await.ok()?;
+        let bytes = self.store.get_up_to(&record.library, LIMIT).await.ok()?;
         Deflated::from_bytes(&bytes)
     }
 

@@ -27,6 +27,7 @@ mod runtime;
 mod sharing;
 mod sibling;
 mod slots;
+mod spool;
 mod upstream;
 
 pub use added::{Added, AddedPackages};

@@ -1,18 +1,19 @@
 //! Audit and repair: from the raw wheel to the one that is handed out.
 
 use std::collections::BTreeSet;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use wheelfarm_audit::{AuditOptions, AuditReport, LibraryRoot, Objects, Obstacle, audit_objects};
 use wheelfarm_repair::{Graft, GraftCache, RepairError, RepairOptions, apply, plan, verify};
 use wheelfarm_types::{BuildTag, Digest, Target, WheelFilename};
-use wheelfarm_wheel::{Scheme, Wheel, WheelError, WheelWriter};
+use wheelfarm_wheel::{Scheme, Wheel, WheelWriter};
 
 use super::context::{Context, run_cpu};
 use super::needs::system_libraries;
 use super::raw::RawWheel;
 use super::slots::Claim;
+use super::spool::Spool;
 use super::{Job, Purpose};
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
@@ -23,10 +24,13 @@ use crate::records::{
     REPAIR_SCHEMA, SystemLibrary, Vendored, WheelInputs, WheelOutcome, WheelRecord, kind,
 };
 
+/// Bytes of a library root that are read at once.
+const CHUNK: usize = 1 << 20;
+
 /// A wheel after audit and repair.
 struct Repaired {
     filename: WheelFilename,
-    bytes: Bytes,
+    spool: Spool,
     vendored: Vec<Vendored>,
     system: Vec<SystemLibrary>,
     modules: Vec<String>,
@@ -88,18 +92,24 @@ pub(super) async fn repaired_wheel(
     let root = library_root(context, raw.environment.root).await?;
     let slot = context.slot(Claim::default()).await?;
     let work = async {
-        let bytes = context.store.get(&raw.record.wheel).await?;
+        let file = context.store.file(&raw.record.wheel).await?;
         let (filename, inputs) = (raw.record.filename.clone(), inputs.clone());
         let grafts = StoredGrafts::of(&context.store);
-        run_cpu(move || repair(bytes, filename, &root, &inputs, key, &grafts)).await
+        let spool = Spool::new(&context.store)?;
+        run_cpu(move || {
+            let wheel = Wheel::from_file(file, filename).map_err(failed)?;
+            repair(&wheel, &root, &inputs, key, &grafts, spool)
+        })
+        .await
     };
     let (repaired, seconds) = context.staged(&job.id(), Stage::Repair, work).await?;
     drop(slot);
+    let (wheel, size) = repaired.spool.keep(&context.store).await?;
     let record = WheelRecord {
         inputs,
         filename: repaired.filename,
-        size: repaired.bytes.len() as u64,
-        wheel: context.store.put(repaired.bytes).await?,
+        size,
+        wheel,
         vendored: repaired.vendored,
         system: repaired.system,
         modules: repaired.modules,
@@ -125,7 +135,7 @@ async fn library_root(context: &Context, root: Digest) -> Result<PathBuf, JobErr
         return Ok(directory);
     }
     let _slot = context.slot(Claim::default()).await?;
-    let tar = context.store.get(&root).await?;
+    let tar = context.store.file(&root).await?;
     let target = directory.clone();
     run_cpu(move || {
         fs_err::create_dir_all(&roots)?;
@@ -133,7 +143,7 @@ async fn library_root(context: &Context, root: Digest) -> Result<PathBuf, JobErr
             .prefix("unpack-")
             .tempdir_in(&roots)?;
         // Entries that would leave the directory are refused by `unpack`.
-        tar::Archive::new(tar.as_ref()).unpack(temporary.path())?;
+        tar::Archive::new(BufReader::with_capacity(CHUNK, tar)).unpack(temporary.path())?;
         let unpacked = temporary.keep();
         if let Err(error) = fs_err::rename(&unpacked, &target) {
             fs_err::remove_dir_all(&unpacked)?;
@@ -149,20 +159,19 @@ async fn library_root(context: &Context, root: Digest) -> Result<PathBuf, JobErr
 }
 
 fn repair(
-    bytes: Bytes,
-    filename: WheelFilename,
+    wheel: &Wheel,
     root: &Path,
     inputs: &WheelInputs,
     key: Digest,
     grafts: &dyn GraftCache,
+    mut spool: Spool,
 ) -> Result<Repaired, JobError> {
-    let wheel = Wheel::from_bytes(bytes, filename).map_err(failed)?;
     let build_tag = inputs
         .build_tag
         .map(|generation| build_tag(generation, &key))
         .transpose()?;
     if wheel.filename().is_pure() {
-        return tagged_only(&wheel, build_tag).map_err(failed);
+        return tagged_only(wheel, build_tag, spool);
     }
     let root = LibraryRoot::open(root).map_err(|error| failed(RepairError::from(error)))?;
     let audit_options = match inputs.system {
@@ -177,8 +186,8 @@ fn repair(
             ..AuditOptions::default()
         },
     };
-    let objects = Objects::read_hashed(&wheel).map_err(|error| failed(RepairError::from(error)))?;
-    let report = audit_objects(&wheel, &objects, &root, &audit_options)
+    let objects = Objects::read_hashed(wheel).map_err(|error| failed(RepairError::from(error)))?;
+    let report = audit_objects(wheel, &objects, &root, &audit_options)
         .map_err(|error| failed(RepairError::from(error)))?;
     // Excluded libraries are absent from that report: what they are is in one without exclusions.
     let complete = if audit_options.exclude.is_empty() {
@@ -188,7 +197,7 @@ fn repair(
             include: inputs.include.clone(),
             ..AuditOptions::default()
         };
-        let report = audit_objects(&wheel, &objects, &root, &options);
+        let report = audit_objects(wheel, &objects, &root, &options);
         Some(report.map_err(|error| failed(RepairError::from(error)))?)
     };
     let options = RepairOptions {
@@ -198,17 +207,15 @@ fn repair(
         audit: audit_options,
         ..RepairOptions::default()
     };
-    let plan = match plan(&wheel, &report, &root, &options) {
+    let plan = match plan(wheel, &report, &root, &options) {
         Ok(plan) if plan.policy.libc.runs_on(inputs.target.libc) => plan,
         Ok(_) | Err(RepairError::NotEarned { .. }) => {
-            return Err(too_new(&wheel, &report, &root, options, inputs.target));
+            return Err(too_new(wheel, &report, &root, options, inputs.target));
         }
         Err(error) => return Err(failed(error)),
     };
-    let mut bytes = Vec::new();
-    let changed = apply(&plan, &wheel, &objects, &root, grafts, &mut bytes).map_err(failed)?;
-    let bytes = Bytes::from(bytes);
-    let repaired = Wheel::from_bytes(bytes.clone(), plan.filename.clone()).map_err(failed)?;
+    let changed = apply(&plan, wheel, &objects, &root, grafts, &mut spool).map_err(failed)?;
+    let repaired = Wheel::from_file(spool.written()?, plan.filename.clone()).map_err(failed)?;
     verify(&plan, &repaired, &objects, &changed, None).map_err(failed)?;
     let sonames = plan.grafts.iter().flat_map(|graft| &graft.sonames);
     let system = system_libraries(
@@ -217,9 +224,9 @@ fn repair(
         &|path| root.owner(path).map(|package| package.name),
     );
     Ok(Repaired {
-        modules: modules(&wheel, &report),
+        modules: modules(wheel, &report),
         filename: plan.filename,
-        bytes,
+        spool,
         vendored: plan.grafts.iter().map(vendored).collect(),
         system,
     })
@@ -233,16 +240,22 @@ fn build_tag(generation: u32, key: &Digest) -> Result<BuildTag, JobError> {
 }
 
 /// A wheel without platform: canonical bytes and the build tag, nothing else.
-fn tagged_only(wheel: &Wheel, build_tag: Option<BuildTag>) -> Result<Repaired, WheelError> {
+fn tagged_only(
+    wheel: &Wheel,
+    build_tag: Option<BuildTag>,
+    mut spool: Spool,
+) -> Result<Repaired, JobError> {
     let mut filename = wheel.filename().clone();
     filename.build = build_tag.or(filename.build);
-    let mut info = wheel.wheel_info()?;
+    let mut info = wheel.wheel_info().map_err(failed)?;
     info.set_build(filename.build.as_ref().map(BuildTag::as_str));
-    let mut writer = WheelWriter::from_wheel(wheel, filename.clone())?;
+    let mut writer = WheelWriter::from_wheel(wheel, filename.clone()).map_err(failed)?;
     let member = format!("{}/WHEEL", writer.dist_info());
-    writer.insert(&member, info.headers.to_string(), false)?;
+    let text = info.headers.to_string();
+    writer.insert(&member, text, false).map_err(failed)?;
+    writer.write_to(&mut spool).map_err(failed)?;
     Ok(Repaired {
-        bytes: writer.finish()?.into(),
+        spool,
         filename,
         vendored: Vec::new(),
         system: Vec::new(),

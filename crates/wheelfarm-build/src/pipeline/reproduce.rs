@@ -1,5 +1,6 @@
 //! Building again what was built, to see whether the same comes of it.
 
+use wheelfarm_types::Digest;
 use wheelfarm_wheel::Wheel;
 
 use super::chain::Chain;
@@ -54,13 +55,12 @@ pub async fn reproduce(context: &Context, job: &Job) -> Result<(), JobError> {
     };
     let (filename, second) = wheel_of(job, &action.limits, &result)
         .map_err(|reason| differs(format!("when it was built again, {reason}")))?;
-    let first = context.store.get(&record.wheel).await?;
-    if filename == record.filename && first == second {
+    if filename == record.filename && Digest::of(&second) == record.wheel {
         return Ok(());
     }
-    let open = |bytes, name| Wheel::from_bytes(bytes, name);
-    let found = open(first, record.filename)
-        .and_then(|first| difference(&first, &open(second, filename)?))
+    let first = context.store.file(&record.wheel).await?;
+    let found = Wheel::from_file(first, record.filename)
+        .and_then(|first| difference(&first, &Wheel::from_bytes(second, filename)?))
         .map_err(|error| JobError::new(JobErrorKind::Package, format!("{id}: {error}")))?;
     let hint = "look for times (SOURCE_DATE_EPOCH is set), random names and the order of directories in what builds it; `env` and `patches` of the package in wheelfarm.toml can change them";
     Err(differs(format!("two builds differ in {found}")).with_hint(Some(hint.to_owned())))

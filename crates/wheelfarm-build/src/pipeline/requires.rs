@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use wheelfarm_resolve::{
-    BuildSystem, CompileOptions, CompileRequest, Lock, LockedFile, ResolveErrorKind, build_system,
+    BuildSystem, CompileOptions, CompileRequest, Lock, LockedFile, ResolveErrorKind, SOURCE_LIMIT,
+    build_system,
 };
 use wheelfarm_types::{Digest, Requirement, SdistFilename, WheelFilename};
 
@@ -74,7 +75,7 @@ pub(super) async fn build_system_of(
     let lane = context.fetching().await?;
     let fetch = async {
         let digest = context.fetcher.fetch(sdist).await?;
-        Ok(context.store.get(&digest).await?)
+        Ok(context.store.get_up_to(&digest, SOURCE_LIMIT).await?)
     };
     let (bytes, _) = context.staged(&job.id(), Stage::Fetch, fetch).await?;
     drop(lane);

@@ -439,8 +439,8 @@ pub(super) async fn metadata_of(
     } else {
         stated.clone()
     };
-    let bytes = context.store.get(&raw.record.wheel).await?;
-    let wheel = Wheel::from_bytes(bytes, raw.record.filename)
+    let file = context.store.file(&raw.record.wheel).await?;
+    let wheel = Wheel::from_file(file, raw.record.filename)
         .map_err(|error| failed(project, &version, error))?;
     let file = wheel
         .metadata_file()

@@ -4,7 +4,7 @@
 //! the lowest goes first, and its wheel serves that Python alone, the others have waited for nothing.
 
 use serde::{Deserialize, Serialize};
-use wheelfarm_resolve::hints_at_sharing;
+use wheelfarm_resolve::{SOURCE_LIMIT, hints_at_sharing};
 use wheelfarm_types::{Digest, PythonVersion};
 
 use super::Job;
@@ -62,7 +62,7 @@ pub async fn may_be_shared(context: &Context, job: &Job) -> Result<bool, JobErro
     }
     let lane = context.fetching().await?;
     let digest = context.fetcher.fetch(sdist).await?;
-    let bytes = store.get(&digest).await?;
+    let bytes = store.get_up_to(&digest, SOURCE_LIMIT).await?;
     drop(lane);
     let filename = sdist.filename.clone();
     let guess = super::context::run_cpu(move || {

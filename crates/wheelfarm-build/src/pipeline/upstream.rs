@@ -50,20 +50,20 @@ pub(super) async fn settle(
 ) -> Result<(), JobError> {
     let inputs = inputs_of(job, wheel, recipe);
     let key = crate::key::canonical_digest(&inputs);
-    // Holds the wheel in memory while it is audited: as many as are fetched at a time.
+    // Reads the wheel's objects while it is audited: as many as are fetched at a time.
     let lane = context.fetching().await?;
     let work = async {
         let digest = context.fetcher.fetch(wheel).await?;
         if known(context, job, wheel, recipe).await?.is_some() {
             return Ok(());
         }
-        let bytes = context.store.get(&digest).await?;
+        let file = context.store.file(&digest).await?;
         let (filename, target) = (wheel.filename.clone(), job.cell.target);
         let options = AuditOptions {
             exclude: recipe.exclude.clone(),
             ..AuditOptions::default()
         };
-        let audited = run_cpu(move || Ok(audit(bytes, filename, target, &options))).await?;
+        let audited = run_cpu(move || Ok(audit(file, filename, target, &options))).await?;
         // One that cannot be read has nothing else against it than that.
         let audited = audited.unwrap_or_else(|problem| Audited {
             problems: vec![problem],
@@ -96,12 +96,12 @@ struct Audited {
 
 /// Audits the index's wheel for `target`.
 fn audit(
-    bytes: bytes::Bytes,
+    file: fs_err::File,
     filename: WheelFilename,
     target: Target,
     options: &AuditOptions,
 ) -> Result<Audited, String> {
-    let wheel = Wheel::from_bytes(bytes, filename).map_err(|error| error.to_string())?;
+    let wheel = Wheel::from_file(file, filename).map_err(|error| error.to_string())?;
     let objects = Objects::read(&wheel).map_err(|error| error.to_string())?;
     let report = audit_objects(&wheel, &objects, &LibraryRoot::empty(), options)
         .map_err(|error| error.to_string())?;

@@ -198,13 +198,13 @@ async fn wheel(
         return Err(Problem::not_found(title));
     };
     let store = app.registry.store();
-    let bytes = store.stream(&wheel.blob, 0..wheel.size).await?;
+    let whole = store.whole(&wheel.blob).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_LENGTH, wheel.size.to_string()),
+        (header::CONTENT_LENGTH, whole.size().to_string()),
         (header::CACHE_CONTROL, "private, no-transform".to_owned()),
     ];
-    Ok((headers, Body::from_stream(bytes)).into_response())
+    Ok((headers, Body::from_stream(whole.into_stream())).into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -128,14 +128,7 @@ pub(super) async fn page(
     let staleness = stale::remembered(&app).await?;
     let wheel = match &parsed {
         Some(parsed) => {
-            let look = look::look(
-                &app,
-                &published.blob,
-                published.size,
-                parsed,
-                kept_audit(published),
-            )
-            .await?;
+            let look = look::look(&app, &published.blob, parsed, kept_audit(published)).await?;
             Some(Inside::of(&look, &staleness, published))
         }
         None => None,

@@ -1,10 +1,8 @@
 //! What is inside a published wheel: its members, bills of materials and audit.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::StreamExt;
 use tokio::sync::Semaphore;
 use wheelfarm_audit::{AuditOptions, AuditReport, LibraryRoot, audit};
 use wheelfarm_store::Store;
@@ -110,7 +108,6 @@ impl Looks {
 pub(super) async fn look(
     app: &App,
     digest: &Digest,
-    size: u64,
     filename: &WheelFilename,
     report: Option<Digest>,
 ) -> Result<Arc<Look>, Problem> {
@@ -134,7 +131,7 @@ pub(super) async fn look(
         Some(report) => kept_report(store, &report).await,
         None => None,
     };
-    let file = fetch(store, digest, size).await?;
+    let file = store.file(digest).await?;
     let filename = filename.clone();
     let looked = tokio::task::spawn_blocking(move || look_into(file, &filename, report)).await;
     drop(turn);
@@ -158,31 +155,8 @@ async fn kept_report(store: &Store, blob: &Digest) -> Option<AuditReport> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// The wheel's file: the store's own if it is a directory, else a copy that is gone when it is closed.
-async fn fetch(store: &Store, digest: &Digest, size: u64) -> Result<std::fs::File, Problem> {
-    if let Some((file, _)) = store.open_file(digest)? {
-        return Ok(file);
-    }
-    let io = |error: std::io::Error| {
-        tracing::error!(%error, "a wheel could not be copied from the store");
-        Problem::new(
-            http::StatusCode::SERVICE_UNAVAILABLE,
-            "the server has no room for a copy of the wheel",
-        )
-    };
-    let mut spool = store.spool()?;
-    let mut stream = store.stream(digest, 0..size).await?;
-    while let Some(chunk) = stream.next().await {
-        spool.write_all(&chunk?).map_err(io)?;
-    }
-    spool.reopen().map_err(io)
-}
-
-fn look_into(file: std::fs::File, filename: &WheelFilename, report: Option<AuditReport>) -> Look {
-    let wheel = match Wheel::from_file(
-        fs_err::File::from_parts(file, filename.to_string()),
-        filename.clone(),
-    ) {
+fn look_into(file: fs_err::File, filename: &WheelFilename, report: Option<AuditReport>) -> Look {
+    let wheel = match Wheel::from_file(file, filename.clone()) {
         Ok(wheel) => wheel,
         Err(error) => {
             return Look {

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
 use http::StatusCode;
 use tokio::io::AsyncReadExt;
 use wheelfarm_store::Store;
@@ -113,12 +112,9 @@ impl Publisher {
         blob: &Digest,
     ) -> Result<Published, Problem> {
         let store = registry.store();
-        let (file, size) = match store.open_file(blob)? {
-            Some((file, size)) => (file, size),
-            None => fetched(store, blob).await?,
-        };
+        let size = store.size(blob).await?;
         self.check_size(publication, size)?;
-        let file = fs_err::File::from_parts(file, &publication.filename);
+        let file = store.file(blob).await?;
         let content = Content::Stored(file, *blob, size);
         self.publish(registry, publication, content, Claims::default())
             .await
@@ -193,26 +189,6 @@ impl Publisher {
         }
         Ok(())
     }
-}
-
-/// A blob of a store that is no directory, in a file of its own, and its size. It is gone when it is closed.
-async fn fetched(store: &Store, blob: &Digest) -> Result<(std::fs::File, u64), Problem> {
-    let size = store.size(blob).await?;
-    let mut pieces = store.stream(blob, 0..size).await?;
-    let mut spooling = Spooling::new(store.spool()?);
-    while let Some(piece) = pieces.try_next().await? {
-        spooling.add(&piece).await.map_err(|e| storage(&e))?;
-    }
-    let spooled = spooling.finish().await.map_err(|e| storage(&e))?;
-    if spooled.sha256 != *blob {
-        tracing::error!(%blob, "a blob of the store does not have its digest");
-        return Err(Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the file is damaged in the store",
-        ));
-    }
-    let file = spooled.file.into_file();
-    Ok((file, size))
 }
 
 /// Puts what goes with a file into the store, before anybody can ask for it.

@@ -153,19 +153,9 @@ impl Upstream {
         if !self.store.contains(&digest).await.map_err(own)? {
             self.transfers.follow(wheel).end().await?;
         }
-        let file = self.store.open_file(&digest).map_err(own)?;
-        let bytes = match &file {
-            Some(_) => None,
-            None => Some(self.store.get(&digest).await.map_err(own)?),
-        };
+        let file = self.store.file(&digest).await.map_err(own)?;
         let read = tokio::task::spawn_blocking(move || {
-            let wheel = match (file, bytes) {
-                (Some((file, _)), _) => {
-                    let file = fs_err::File::from_parts(file, name.to_string());
-                    Wheel::from_file(file, name)
-                }
-                (None, bytes) => Wheel::from_bytes(bytes.unwrap_or_default(), name),
-            }?;
+            let wheel = Wheel::from_file(file, name)?;
             wheel.read(&format!("{}/METADATA", wheel.dist_info()))
         });
         let read = read.await.map_err(|error| bad(error.to_string()))?;

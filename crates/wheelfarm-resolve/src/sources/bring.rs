@@ -12,6 +12,7 @@ use super::facts::{self, Facts, NAMES};
 use super::git::{Git, is_commit, without_credentials};
 use super::pack::Tree;
 use super::{Source, SourceFile, SourceOrigin, address, directory};
+use crate::fetch::SOURCE_LIMIT;
 use crate::inputs::{ARCHIVES, InputLock, Inputs, Place, SourceWish, input_error};
 use crate::sdist::top_files;
 use crate::{Fetcher, ResolveError, ResolveErrorKind, Resolver, Wanted};
@@ -321,7 +322,7 @@ impl Bring<'_> {
             let sha256 = found.sha256;
             (name, SourceFile::Wheel { filename, sha256 })
         } else {
-            let bytes = self.store.get(&found.sha256).await?;
+            let bytes = self.store.get_up_to(&found.sha256, SOURCE_LIMIT).await?;
             Self::sdist(wish, &found, &bytes, subdirectory.as_deref())?
         };
         if let Some(wanted) = &wish.name

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use wheelfarm_coordinator::{WheelhouseError, write_delivered, write_runtime_packages};
+use wheelfarm_coordinator::{
+    AtomicFile, Delivered, WheelhouseError, write_delivered, write_runtime_packages,
+};
 use wheelfarm_index::BuildRequest;
 use wheelfarm_index::registry::Channel;
 use wheelfarm_resolve::inputs::{IndexOptions, Inputs};
@@ -122,10 +124,10 @@ async fn deliver(
         .iter()
         .map(super::build_report::Wheel::delivered)
         .collect();
-    let bring = async |wheel: &wheelfarm_coordinator::Delivered| {
+    let bring = async |wheel: &Delivered, out: &mut AtomicFile| {
         let filename = wheel.filename.to_string();
         let brought = farm
-            .wheel(&outcome.build.id, &filename, &wheel.sha256)
+            .wheel(&outcome.build.id, &filename, &wheel.sha256, out)
             .await;
         brought.map_err(|failure| WheelhouseError::Download(failure.message))
     };

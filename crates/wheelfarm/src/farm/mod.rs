@@ -2,6 +2,7 @@
 
 mod sse;
 
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +11,10 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use wheelfarm_build::{Event, Observer};
+use wheelfarm_coordinator::AtomicFile;
 use wheelfarm_index::BuildRequest;
 use wheelfarm_resolve::IndexSettings;
-use wheelfarm_types::Digest;
+use wheelfarm_types::{Digest, Hasher};
 
 use self::sse::Parser;
 use crate::exit::{Exit, Failure};
@@ -317,26 +319,33 @@ impl Farm {
         request.send().await.ok();
     }
 
-    /// The bytes of a wheel of a build, checked.
+    /// Writes a wheel of a build to `out`, and checks it.
     pub(crate) async fn wheel(
         &self,
         build: &str,
         filename: &str,
         sha256: &Digest,
-    ) -> Result<Bytes, Failure> {
+        out: &mut AtomicFile,
+    ) -> Result<(), Failure> {
+        let unwritten = |error: io::Error| Failure::machine(format!("`{filename}`: {error}"));
         let mut tries = PATIENCE.iter().take(4);
         loop {
+            out.restart().map_err(unwritten)?;
             let fetched = async {
                 let response = self
                     .get(&["api", "builds", build, "wheels", filename])
                     .await?;
-                response
-                    .bytes()
-                    .await
-                    .map_err(|error| self.gone(&chain(&error)))
+                let mut pieces = response.bytes_stream();
+                let mut hasher = Hasher::default();
+                while let Some(piece) = pieces.next().await {
+                    let piece = piece.map_err(|error| self.gone(&chain(&error)))?;
+                    hasher.update(&piece);
+                    out.writer().write_all(&piece).map_err(unwritten)?;
+                }
+                Ok::<_, Failure>(hasher.finish())
             };
             match fetched.await {
-                Ok(bytes) if Digest::of(&bytes) == *sha256 => return Ok(bytes),
+                Ok(found) if found == *sha256 => return Ok(()),
                 Ok(_) => {
                     let message =
                         format!("`{filename}` came from the farm with other bytes than it said");
