@@ -1,6 +1,11 @@
 //! `wheelfarm store`.
 
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
 use wheelfarm_tests::farm::Farm;
+use wheelfarm_tests::process;
 
 #[test]
 fn a_store_is_listed_checked_collected_and_carried() {
@@ -40,6 +45,8 @@ fn a_store_is_listed_checked_collected_and_carried() {
     );
     said(&other, &["store", "verify"]);
 
+    progress(&farm, &archive);
+
     fs_err::write(&blob, "hullo").unwrap();
     let run = farm.run(["store", "verify"]).unwrap();
     assert_eq!(run.code, Some(1));
@@ -49,4 +56,48 @@ fn a_store_is_listed_checked_collected_and_carried() {
     assert!(!farm.work().join("again.tar").exists());
     said(&farm, &["store", "verify", "--repair"]);
     assert!(!blob.exists());
+}
+
+/// How far the work is: lines in a log, a bar on a terminal, and never a word of it on stdout.
+fn progress(farm: &Farm, archive: &Path) {
+    let archive = archive.to_str().unwrap();
+    let long: [(&[&str], &str); 4] = [
+        (&["verify"], "reading blobs: 1, 5 B"),
+        (&["gc"], "looking into the trash"),
+        (&["export", "another.tar"], "writing: "),
+        (&["import", archive], "taking in: "),
+    ];
+    for (words, part) in long {
+        let words = [&["store", "--format", "json"], words].concat();
+        let run = farm.run(&words).unwrap();
+        assert_eq!(run.code, Some(0), "{words:?}: {}", run.stderr);
+        assert!(run.stderr.contains(part), "{words:?}: {}", run.stderr);
+        // One document.
+        serde_json::from_str::<serde_json::Value>(&run.stdout).unwrap();
+        let quiet = farm.run([words.as_slice(), &["-q"]].concat()).unwrap();
+        assert_eq!(quiet.stderr, "", "{words:?}");
+    }
+    let command = farm.command(["store", "verify"]).unwrap();
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &words.join(" "), "/dev/null"]);
+    terminal.current_dir(farm.work());
+    terminal.env("TERM", "xterm").env_remove("CI");
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    let output = process::start(&mut terminal)
+        .unwrap()
+        .finish(Duration::from_secs(60))
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains(": reading blobs ["), "{shown:?}");
+    // The line gives way to the next one.
+    assert!(shown.contains("\u{1b}[1A\u{1b}[J"), "{shown:?}");
 }

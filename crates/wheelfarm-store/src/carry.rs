@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use wheelfarm_types::{Digest, Hasher};
 
+use crate::progress::{Part, Progress};
 use crate::references::digests_in;
 use crate::store::blob_path;
 use crate::{Amount, Created, Store, StoreError, StoreErrorKind};
@@ -39,40 +40,41 @@ impl Store {
         out: &mut (dyn Write + Send),
         only: Option<&HashSet<Digest>>,
     ) -> Result<Amount, StoreError> {
-        let mut amount = Amount::default();
+        let mut records = HashSet::new();
         let mut blobs = only.cloned().unwrap_or_default();
+        self.begin(Part::List, None);
         if let Some(only) = only {
-            for meta in [self.list("records").await?, self.list("series").await?].concat() {
+            let metas = [self.list("records").await?, self.list("series").await?].concat();
+            self.begin(Part::Records, Some(Amount::of(&metas)));
+            for meta in metas {
                 let bytes = self.read(&meta.location).await?.unwrap_or_default();
+                self.tell(Progress::Bytes(meta.size));
+                self.tell(Progress::Object);
                 let named = digests_in(&bytes);
                 if named.iter().any(|digest| only.contains(digest)) {
                     blobs.extend(named);
+                    records.insert(meta.location);
                 }
             }
         }
+        let mut carried = Vec::new();
         for kind in CARRIED {
             let mut objects = self.list(kind).await?;
             objects.sort_by(|a, b| a.location.cmp(&b.location));
-            for meta in objects {
-                let path = &meta.location;
-                let digest = blob_digest(path.as_ref());
-                let is_wanted = match (only, digest) {
-                    (None, _) => true,
-                    (Some(_), _) if kind == "logs" => false,
-                    (Some(_), Some(digest)) => blobs.contains(&digest),
-                    (Some(only), None) => {
-                        let bytes = self.read(path).await?.unwrap_or_default();
-                        let mut named = digests_in(&bytes).into_iter();
-                        named.any(|digest| only.contains(&digest))
-                    }
-                };
-                if !is_wanted {
-                    continue;
-                }
-                self.write_member(out, path, meta.size, digest).await?;
-                amount.objects += 1;
-                amount.bytes += meta.size;
-            }
+            objects.retain(|meta| match blob_digest(meta.location.as_ref()) {
+                _ if only.is_none() => true,
+                Some(digest) => blobs.contains(&digest),
+                None => records.contains(&meta.location),
+            });
+            carried.extend(objects);
+        }
+        let amount = Amount::of(&carried);
+        self.begin(Part::Write, Some(amount));
+        for meta in carried {
+            let digest = blob_digest(meta.location.as_ref());
+            self.write_member(out, &meta.location, meta.size, digest)
+                .await?;
+            self.tell(Progress::Object);
         }
         let end = [0; 1024];
         out.write_all(&end)
@@ -103,6 +105,7 @@ impl Store {
         };
         while let Some(chunk) = chunks.try_next().await? {
             length += chunk.len() as u64;
+            self.tell(Progress::Bytes(chunk.len() as u64));
             out.write_all(&chunk).map_err(written)?;
         }
         if length != size {
@@ -123,6 +126,7 @@ impl Store {
         let broken =
             |detail: String| StoreError::new(StoreErrorKind::Corrupt, "the archive", detail);
         let mut imported = Imported::default();
+        self.begin(Part::Take, None);
         let mut archive = tar::Archive::new(archive);
         let members = archive
             .entries()
@@ -147,6 +151,7 @@ impl Store {
                     .map_err(|error| broken(error.to_string()))?;
                 serde_json::from_slice::<serde::de::IgnoredAny>(&bytes)
                     .map_err(|error| broken(format!("`{name}`: {error}")))?;
+                self.tell(Progress::Bytes(size));
                 let created = self.create(&path, bytes.clone().into()).await?;
                 if created == Created::Existed
                     && self.read(&path).await?.is_some_and(|there| there != bytes)
@@ -168,6 +173,7 @@ impl Store {
             };
             amount.objects += 1;
             amount.bytes += size;
+            self.tell(Progress::Object);
         }
         Ok(imported)
     }
@@ -189,6 +195,7 @@ impl Store {
                 break;
             }
             hasher.update(bytes);
+            self.tell(Progress::Bytes(length as u64));
             spool.write_all(bytes).map_err(failed)?;
         }
         if hasher.finish() != *digest {

@@ -30,6 +30,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use wheelfarm_types::Digest;
 
+use crate::progress::{Part, Progress};
 use crate::references::digests_in;
 use crate::store::{blob_path, to_json, trash_path};
 use crate::{Store, StoreError};
@@ -90,6 +91,15 @@ pub struct Collected {
 }
 
 impl Amount {
+    /// How many and how large `metas` are.
+    pub(crate) fn of<'a>(metas: impl IntoIterator<Item = &'a ObjectMeta>) -> Self {
+        let mut amount = Self::default();
+        for meta in metas {
+            amount.add(meta.size);
+        }
+        amount
+    }
+
     fn add(&mut self, bytes: u64) {
         self.objects += 1;
         self.bytes += bytes;
@@ -111,6 +121,7 @@ impl Store {
     pub async fn collect(&self, wanted: &Collection) -> Result<Collected, StoreError> {
         let mut done = Collected::default();
         let oldest = wanted.now.saturating_sub(wanted.older_than.max(MIN_AGE));
+        self.begin(Part::List, None);
         let entries = self.entries().await?;
         let blobs = self.list("blobs").await?;
         let (named, kept) = self.mark(&entries, &blobs, wanted, oldest).await?;
@@ -127,14 +138,22 @@ impl Store {
                 _ => done.kept.add(meta.size),
             }
         }
+        self.begin(Part::Trash, None);
         self.empty_trash(wanted, &named, &mut done).await?;
         if !garbage.is_empty() && !wanted.dry_run {
             let list = Path::from(format!("{LISTS}/{:012}.json", wanted.now));
             let names: Vec<&String> = garbage.keys().collect();
             self.create(&list, to_json(&names, &list)?).await?;
         }
+        let mut moving = Amount::default();
+        for (_, size) in garbage.values() {
+            moving.add(*size);
+        }
+        self.begin(Part::Move, Some(moving));
         for (digest, size) in garbage.values() {
             done.moved.add(*size);
+            self.tell(Progress::Bytes(*size));
+            self.tell(Progress::Object);
             if !wanted.dry_run {
                 self.rename(&blob_path(digest), &trash_path(digest)).await?;
             }
@@ -210,9 +229,12 @@ impl Store {
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut metas = self.list("records").await?;
         metas.extend(self.list("series").await?);
+        self.begin(Part::Records, Some(Amount::of(&metas)));
         futures::stream::iter(metas)
             .map(async |meta| {
                 let bytes = self.read(&meta.location).await?.unwrap_or_default();
+                self.tell(Progress::Bytes(meta.size));
+                self.tell(Progress::Object);
                 let path = meta.location.as_ref();
                 let is_record = path.starts_with("records/");
                 let mut parts = path.trim_end_matches(".json").rsplit('/');

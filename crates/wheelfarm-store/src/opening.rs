@@ -92,6 +92,7 @@ impl Store {
             directory,
             cache: None,
             clock: Arc::clone(&settings.clock),
+            watch: None,
         };
         match Address::parse(address)? {
             Address::Memory => {

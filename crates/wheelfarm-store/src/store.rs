@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use wheelfarm_types::Digest;
 
 use crate::opening::Clock;
+use crate::progress::Watch;
 use crate::whole::damaged;
 use crate::{StoreError, StoreErrorKind};
 
@@ -25,6 +26,8 @@ pub struct Store {
     /// Where bytes of a remote store are kept, under the names that they have there.
     pub(crate) cache: Option<PathBuf>,
     pub(crate) clock: Clock,
+    /// Is told how far long work is.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// Whether a create-once object was written by this call or was there before.

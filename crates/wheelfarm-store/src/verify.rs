@@ -7,8 +7,9 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use wheelfarm_types::{Digest, Hasher};
 
+use crate::progress::{Part, Progress};
 use crate::store::blob_path;
-use crate::{Store, StoreError};
+use crate::{Amount, Store, StoreError};
 
 /// What [`Store::verify`] found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -51,17 +52,20 @@ impl Store {
         needed: &HashSet<Digest>,
     ) -> Result<VerifyReport, StoreError> {
         let mut report = VerifyReport::default();
-        let list = async |prefix: &str| -> Result<Vec<Path>, StoreError> {
+        let list = async |part: Part, prefix: &str| -> Result<Vec<Path>, StoreError> {
+            self.begin(Part::List, None);
             let metas = self.list(prefix).await?;
+            self.begin(part, Some(Amount::of(&metas)));
             let mut paths: Vec<_> = metas.into_iter().map(|meta| meta.location).collect();
             paths.sort();
             Ok(paths)
         };
         let mut damaged = Vec::new();
         let mut seen = Seen::default();
-        for path in list("blobs").await? {
+        for path in list(Part::Blobs, "blobs").await? {
             report.blobs += 1;
             let (digest, size) = self.digest_of(&path).await?;
+            self.tell(Progress::Object);
             report.bytes += size;
             if path == blob_path(&digest) {
                 seen.whole.insert(digest);
@@ -72,17 +76,19 @@ impl Store {
             damaged.push((path, format!("its bytes have the digest {digest}")));
         }
         // What lies in the trash comes back when it is asked for.
-        for path in list("trash/sha256").await? {
+        for path in list(Part::Trash, "trash/sha256").await? {
             let named = path.filename().and_then(|name| name.parse::<Digest>().ok());
             seen.whole.extend(named);
         }
         for prefix in ["records", "series"] {
-            for path in list(prefix).await? {
+            for path in list(Part::Records, prefix).await? {
                 report.records += 1;
                 let Some(bytes) = self.read(&path).await? else {
                     continue; // Removed meanwhile.
                 };
                 report.bytes += bytes.len() as u64;
+                self.tell(Progress::Bytes(bytes.len() as u64));
+                self.tell(Progress::Object);
                 match serde_json::from_slice::<serde_json::Value>(&bytes) {
                     Ok(value) => {
                         for digest in blob_references(&value) {
@@ -105,7 +111,8 @@ impl Store {
                 });
             }
         }
-        self.verify_logs(&list("logs").await?, &mut report).await?;
+        self.verify_logs(&list(Part::Logs, "logs").await?, &mut report)
+            .await?;
         for (path, what) in damaged {
             if repair {
                 self.objects()
@@ -148,6 +155,8 @@ impl Store {
             report.records += 1;
             let bytes = self.read(path).await?.unwrap_or_default();
             report.bytes += bytes.len() as u64;
+            self.tell(Progress::Bytes(bytes.len() as u64));
+            self.tell(Progress::Object);
             let mut problem = |what: String| {
                 report.problems.push(Problem {
                     object: path.to_string(),
@@ -193,6 +202,7 @@ impl Store {
         while let Some(chunk) = chunks.try_next().await? {
             hasher.update(&chunk);
             size += chunk.len() as u64;
+            self.tell(Progress::Bytes(chunk.len() as u64));
         }
         Ok((hasher.finish(), size))
     }

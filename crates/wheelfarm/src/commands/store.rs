@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::environment::now;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
+use crate::progress::Work;
 use crate::settings::Places;
 use crate::units::size;
 
@@ -106,7 +107,11 @@ async fn verify(
     as_json: bool,
     printer: Printer,
 ) -> Result<Exit, Failure> {
-    let report = store.verify(repair, &needed(store).await?).await?;
+    let needed = needed(store).await?;
+    let work = Work::new(printer, None);
+    let report = store.watched(work.watch()).verify(repair, &needed).await;
+    drop(work);
+    let report = report?;
     let problems = &report.problems;
     if as_json {
         let problems: Vec<_> = problems
@@ -147,7 +152,10 @@ async fn collect(
     as_json: bool,
     printer: Printer,
 ) -> Result<Exit, Failure> {
-    let done = store.collect(wanted).await?;
+    let work = Work::new(printer, None);
+    let done = store.watched(work.watch()).collect(wanted).await;
+    drop(work);
+    let done = done?;
     if as_json {
         printer.result(json!({
             "version": 1, "dry_run": wanted.dry_run, "kept": said(done.kept),
@@ -200,6 +208,8 @@ async fn export(
     let only = (!only.is_empty()).then_some(&only);
     let failed = |error: std::io::Error| Failure::machine(format!("`{}`: {error}", file.display()));
     let is_stdout = file == Path::new("-");
+    let work = Work::new(printer, None);
+    let store = store.watched(work.watch());
     let amount = if is_stdout {
         let mut out = BufWriter::new(std::io::stdout());
         store.export(&mut out, only).await?
@@ -218,6 +228,7 @@ async fn export(
         part.persist(file).map_err(|error| failed(error.error))?;
         amount
     };
+    drop(work);
     if as_json && !is_stdout {
         printer.result(json!({ "version": 1, "exported": said(amount) }));
     }
@@ -235,15 +246,22 @@ async fn import(
     as_json: bool,
     printer: Printer,
 ) -> Result<Exit, Failure> {
+    let mut length = None;
     let source: Box<dyn Read + Send> = if file == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
         let opened = fs_err::File::open(file);
-        Box::new(opened.map_err(|error| Failure::usage(error.to_string()))?)
+        let opened = opened.map_err(|error| Failure::usage(error.to_string()))?;
+        length = opened.metadata().ok().map(|metadata| metadata.len());
+        Box::new(opened)
     };
+    let work = Work::new(printer, length);
     let done = store
+        .watched(work.watch())
         .import(BufReader::with_capacity(1 << 20, source))
-        .await?;
+        .await;
+    drop(work);
+    let done = done?;
     for other in &done.other {
         printer.note(format_args!(
             "{other} was there and says something else: left as it is"

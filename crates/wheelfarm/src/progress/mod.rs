@@ -3,6 +3,7 @@
 mod board;
 mod screen;
 mod stream;
+mod work;
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -20,6 +21,7 @@ use wheelfarm_build::{Event, Observer, Stage};
 use self::board::Board;
 use self::screen::Screen;
 use self::stream::EventStream;
+pub(crate) use self::work::Work;
 use crate::environment::variable;
 use crate::exit::Failure;
 use crate::printer::Printer;
@@ -29,6 +31,14 @@ use crate::units::{harmless, time};
 const FRAME: Duration = Duration::from_millis(100);
 /// Where there is no terminal, a line says what runs after so long a silence: CI systems end jobs that say nothing.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// Whether lines are drawn again and again in the same place.
+fn draws(printer: Printer) -> bool {
+    std::io::stderr().is_terminal()
+        && !printer.is_quiet()
+        && variable("CI").is_none()
+        && variable("TERM").is_none_or(|term| term != "dumb")
+}
 
 /// Follows events.
 #[derive(Clone)]
@@ -99,10 +109,7 @@ impl Progress {
     }
 
     fn with_stream(printer: Printer, stream: Option<EventStream>) -> Self {
-        let on_terminal = std::io::stderr().is_terminal()
-            && !printer.is_quiet()
-            && variable("CI").is_none()
-            && variable("TERM").is_none_or(|term| term != "dumb");
+        let on_terminal = draws(printer);
         let (sender, receiver) = channel();
         let progress = Self(Arc::new(Mutex::new(State {
             printer,
