@@ -22,11 +22,36 @@ const LONGEST: usize = 64 << 10;
 /// The addresses of this part.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/api/promote", post(promote))
-        .route("/api/yank", post(yank))
-        .route("/api/unyank", post(unyank))
-        .route("/api/delete", post(delete))
-        .route("/api/status", post(set_status))
+        .route("/api/promote", post(handle::<Promotion>))
+        .route("/api/yank", post(handle::<Yanking>))
+        .route("/api/unyank", post(handle::<Unyanking>))
+        .route("/api/delete", post(handle::<Deletion>))
+        .route("/api/status", post(handle::<StatusChange>))
+}
+
+/// A body of a request for an operation.
+trait Asked: DeserializeOwned {
+    /// What the caller must be allowed to do, and where.
+    fn needs(&self) -> Vec<(Scope, &Channel)>;
+
+    /// The operation.
+    fn operation(self) -> Result<Operation, Problem>;
+}
+
+async fn handle<T: Asked>(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Outcome>, Problem> {
+    let asked: T = read(&headers, body).await?;
+    for (scope, channel) in asked.needs() {
+        caller.may(&app, scope, channel)?;
+    }
+    let operation = asked.operation()?;
+    let actor = caller.actor();
+    let outcome = perform(&app.registry, &app.settings, &actor, app.now(), &operation);
+    outcome.await.map(Json)
 }
 
 #[derive(Deserialize)]
@@ -40,6 +65,20 @@ struct Promotion {
     file: Option<String>,
 }
 
+impl Asked for Promotion {
+    fn needs(&self) -> Vec<(Scope, &Channel)> {
+        vec![(Scope::Promote, &self.from), (Scope::Promote, &self.to)]
+    }
+
+    fn operation(self) -> Result<Operation, Problem> {
+        Ok(Operation::Promote {
+            from: self.from,
+            to: self.to,
+            what: selection(self.project, self.version, self.file)?,
+        })
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Yanking {
@@ -51,6 +90,21 @@ struct Yanking {
     reason: Option<String>,
 }
 
+impl Asked for Yanking {
+    fn needs(&self) -> Vec<(Scope, &Channel)> {
+        vec![(Scope::Write, &self.channel)]
+    }
+
+    fn operation(self) -> Result<Operation, Problem> {
+        Ok(Operation::Yank {
+            channel: self.channel,
+            what: selection(self.project, self.version, self.file)?,
+            reason: self.reason,
+        })
+    }
+}
+
+/// Files of a channel, for operations that need to know nothing else.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Files {
@@ -59,6 +113,40 @@ struct Files {
     project: ProjectName,
     version: Option<Version>,
     file: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Unyanking(Files);
+
+impl Asked for Unyanking {
+    fn needs(&self) -> Vec<(Scope, &Channel)> {
+        vec![(Scope::Write, &self.0.channel)]
+    }
+
+    fn operation(self) -> Result<Operation, Problem> {
+        let Self(files) = self;
+        Ok(Operation::Unyank {
+            channel: files.channel,
+            what: selection(files.project, files.version, files.file)?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Deletion(Files);
+
+impl Asked for Deletion {
+    fn needs(&self) -> Vec<(Scope, &Channel)> {
+        vec![(Scope::Write, &self.0.channel)]
+    }
+
+    fn operation(self) -> Result<Operation, Problem> {
+        let Self(files) = self;
+        Ok(Operation::Delete {
+            channel: files.channel,
+            what: selection(files.project, files.version, files.file)?,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -71,104 +159,21 @@ struct StatusChange {
     reason: Option<String>,
 }
 
-type Answer = Result<Json<Outcome>, Problem>;
+impl Asked for StatusChange {
+    fn needs(&self) -> Vec<(Scope, &Channel)> {
+        vec![(Scope::Write, &self.channel)]
+    }
 
-async fn promote(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let Promotion {
-        from,
-        to,
-        project,
-        version,
-        file,
-    } = read(&headers, body).await?;
-    caller.may(&app, Scope::Promote, &from)?;
-    caller.may(&app, Scope::Promote, &to)?;
-    let what = selection(project, version, file)?;
-    run(&app, &caller, Operation::Promote { from, to, what }).await
-}
-
-async fn yank(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let asked: Yanking = read(&headers, body).await?;
-    caller.may(&app, Scope::Write, &asked.channel)?;
-    let operation = Operation::Yank {
-        channel: asked.channel,
-        what: selection(asked.project, asked.version, asked.file)?,
-        reason: asked.reason,
-    };
-    run(&app, &caller, operation).await
-}
-
-async fn unyank(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let (channel, what) = files(&app, &caller, &headers, body).await?;
-    run(&app, &caller, Operation::Unyank { channel, what }).await
-}
-
-async fn delete(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let (channel, what) = files(&app, &caller, &headers, body).await?;
-    run(&app, &caller, Operation::Delete { channel, what }).await
-}
-
-async fn set_status(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let asked: StatusChange = read(&headers, body).await?;
-    caller.may(&app, Scope::Write, &asked.channel)?;
-    let operation = Operation::SetStatus {
-        channel: asked.channel,
-        project: asked.project,
-        status: ProjectStatus {
-            status: asked.status,
-            reason: asked.reason,
-        },
-    };
-    run(&app, &caller, operation).await
-}
-
-async fn run(app: &App, caller: &Caller, operation: Operation) -> Answer {
-    perform(
-        &app.registry,
-        &app.settings,
-        &caller.actor(),
-        app.now(),
-        &operation,
-    )
-    .await
-    .map(Json)
-}
-
-async fn files(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(Channel, Selection), Problem> {
-    let asked: Files = read(headers, body).await?;
-    caller.may(app, Scope::Write, &asked.channel)?;
-    let what = selection(asked.project, asked.version, asked.file)?;
-    Ok((asked.channel, what))
+    fn operation(self) -> Result<Operation, Problem> {
+        Ok(Operation::SetStatus {
+            channel: self.channel,
+            project: self.project,
+            status: ProjectStatus {
+                status: self.status,
+                reason: self.reason,
+            },
+        })
+    }
 }
 
 fn selection(

@@ -10,6 +10,7 @@
 mod address;
 mod assets;
 mod builds;
+mod columns;
 mod file;
 mod graph;
 mod home;

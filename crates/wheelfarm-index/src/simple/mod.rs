@@ -9,11 +9,12 @@ mod json;
 pub(crate) mod listing;
 mod negotiation;
 mod page;
+mod place;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::request::Parts;
@@ -25,6 +26,7 @@ pub(crate) use self::cache::PageCache;
 use self::listing::Listing;
 use self::negotiation::{Coding, Form};
 use self::page::Page;
+use self::place::{Place, name, redirect};
 use crate::auth::Caller;
 use crate::registry::{Channel, Scope};
 use crate::server::Visit;
@@ -40,10 +42,10 @@ const BIG_BYTES: usize = 64 << 10;
 /// ones that are meant.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/simple", get(async |query| redirect("simple/", query)))
-        .route("/simple/", get(main_root))
-        .route("/simple/{project}", get(main_unfinished))
-        .route("/simple/{project}/", get(main_project))
+        .route("/simple", get(root_unfinished))
+        .route("/simple/", get(root))
+        .route("/simple/{project}", get(project_unfinished))
+        .route("/simple/{project}/", get(project))
         .route("/{channel}/simple", get(root_unfinished))
         .route("/{channel}/simple/", get(root))
         .route("/{channel}/simple/{project}", get(project_unfinished))
@@ -76,95 +78,49 @@ pub(crate) async fn direct(
     Some(page.into_response())
 }
 
-async fn main_root(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    query: RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let asked = Asked {
-        channel: Channel::main(),
-        query,
-        headers,
-    };
-    asked.root(&app, &caller).await
-}
-
-async fn main_project(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(project): Path<String>,
-    query: RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let asked = Asked {
-        channel: Channel::main(),
-        query,
-        headers,
-    };
-    asked.project(&app, &caller, &project).await
-}
-
-async fn main_unfinished(
-    Path(project): Path<String>,
-    query: RawQuery,
-) -> Result<Response, Problem> {
-    Ok(redirect(&format!("{}/", name(&project)?), query))
-}
-
 async fn root(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(channel): Path<String>,
+    place: Place,
     query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let channel = self::channel(&channel)?;
-    if channel.is_main() {
+    if place.is_roundabout {
         return Ok(redirect("../../simple/", query));
     }
     let asked = Asked {
-        channel,
+        channel: place.channel,
         query,
         headers,
     };
     asked.root(&app, &caller).await
 }
 
-async fn root_unfinished(
-    Path(channel): Path<String>,
-    query: RawQuery,
-) -> Result<Response, Problem> {
-    self::channel(&channel)?;
-    Ok(redirect("simple/", query))
+async fn root_unfinished(_known: Place, query: RawQuery) -> Response {
+    redirect("simple/", query)
 }
 
 async fn project(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path((channel, project)): Path<(String, String)>,
+    place: Place,
     query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let channel = self::channel(&channel)?;
-    if channel.is_main() {
-        let address = format!("../../../simple/{}/", name(&project)?);
+    if place.is_roundabout {
+        let address = format!("../../../simple/{}/", name(&place.project)?);
         return Ok(redirect(&address, query));
     }
     let asked = Asked {
-        channel,
+        channel: place.channel,
         query,
         headers,
     };
-    asked.project(&app, &caller, &project).await
+    asked.project(&app, &caller, &place.project).await
 }
 
-async fn project_unfinished(
-    Path((channel, project)): Path<(String, String)>,
-    query: RawQuery,
-) -> Result<Response, Problem> {
-    self::channel(&channel)?;
-    Ok(redirect(&format!("{}/", name(&project)?), query))
+async fn project_unfinished(place: Place, query: RawQuery) -> Result<Response, Problem> {
+    Ok(redirect(&format!("{}/", name(&place.project)?), query))
 }
 
 /// A request for a page.
@@ -360,33 +316,6 @@ fn up(channel: &Channel) -> &'static str {
     } else {
         "../../../"
     }
-}
-
-/// A relative address that stays what it is; the query goes along.
-fn redirect(address: &str, RawQuery(query): RawQuery) -> Response {
-    let location = match query {
-        Some(query) => format!("{address}?{query}"),
-        None => address.to_owned(),
-    };
-    match HeaderValue::try_from(location) {
-        Ok(location) => {
-            let headers = [(header::LOCATION, location)];
-            (StatusCode::MOVED_PERMANENTLY, headers).into_response()
-        }
-        Err(_) => {
-            Problem::bad_request("the query has characters that no address has").into_response()
-        }
-    }
-}
-
-fn channel(text: &str) -> Result<Channel, Problem> {
-    text.parse()
-        .map_err(|_| Problem::not_found("there is no such channel"))
-}
-
-fn name(text: &str) -> Result<ProjectName, Problem> {
-    text.parse()
-        .map_err(|_| Problem::not_found("no project can be called so"))
 }
 
 fn no_channel(channel: &Channel) -> Problem {

@@ -8,8 +8,9 @@ use wheelfarm_types::{Digest, ProjectName, WheelFilename};
 use wheelfarm_wheel::Wheel;
 
 use super::client::Failure;
+use super::entry::{is_filename, projects_of};
 use super::kept::{self, FileRecord};
-use super::page::{MirroredFile, is_filename, projects_of};
+use super::page::MirroredFile;
 use super::pages::Freshness;
 use super::policy::Origin;
 use super::spool::Follower;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 use wheelfarm_types::ProjectName;
 
-use super::page::{MirroredProject, Raw};
+use super::entry::Raw;
+use super::page::MirroredProject;
 
 /// A start tag: its name in lower case, attributes with their values, and the text up to the next tag.
 struct Tag<'a> {

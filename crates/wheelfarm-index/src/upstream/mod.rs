@@ -8,12 +8,14 @@
 mod answer;
 mod client;
 mod counts;
+mod entry;
 mod html;
 mod kept;
 mod page;
 mod pages;
 mod policy;
 mod settings;
+mod slots;
 mod spool;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,7 @@
 //! Project pages of the index behind this one: asked for once, kept, and asked again whether they changed.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Duration, Utc};
 use wheelfarm_store::Store;
@@ -12,9 +11,8 @@ use super::client::{Answer, Client, Failure};
 use super::counts::Counts;
 use super::kept;
 use super::page::MirroredProject;
+use super::slots::{Known, Last, Page, Slot, Slots, lock};
 
-/// Files on all pages that are held in memory together; each takes about half a kilobyte.
-const FILES_IN_MEMORY: usize = 100_000;
 /// Who looks for a file that no page has asks again after so long.
 const SECOND_LOOK: Duration = Duration::seconds(5);
 /// That there is no such project is believed for at most so long: somebody may just be publishing it.
@@ -27,57 +25,11 @@ pub(super) struct Pages {
     counts: Arc<Counts>,
     fresh_for: Duration,
     cool_down: Option<Duration>,
-    slots: Mutex<HashMap<ProjectName, Arc<Slot>>>,
+    slots: Slots,
     /// Rises with everything that changes what is shown.
     revisions: AtomicU64,
-    /// Rises with every look at a slot.
-    looks: AtomicU64,
     /// Until when the index is not asked, since it could not be reached.
     resting: Mutex<Option<(DateTime<Utc>, Failure)>>,
-}
-
-/// What is known of one project.
-#[derive(Default)]
-struct Slot {
-    known: Mutex<Known>,
-    /// Held by who asks: many clients at once cause one request.
-    turn: tokio::sync::Mutex<()>,
-    looked: AtomicU64,
-}
-
-#[derive(Default)]
-struct Known {
-    /// How often there was an answer, or a failure.
-    answers: u64,
-    /// When there was the last answer; a page from the store has none.
-    checked: Option<DateTime<Utc>>,
-    /// The last answer.
-    page: Last,
-    /// The number that the page has in the store.
-    number: u64,
-    /// Why the last request had no answer.
-    failure: Option<Failure>,
-}
-
-/// The last answer that there was about a project.
-#[derive(Default)]
-enum Last {
-    /// None so far.
-    #[default]
-    Nothing,
-    /// That there is no such project.
-    Absent,
-    /// This page.
-    Page(Page),
-}
-
-#[derive(Clone)]
-struct Page {
-    all: Arc<MirroredProject>,
-    etag: Option<String>,
-    /// What of it is old enough, and when that was found out.
-    shown: Arc<MirroredProject>,
-    revision: u64,
 }
 
 /// A page to answer with.
@@ -119,9 +71,8 @@ impl Pages {
             counts,
             fresh_for,
             cool_down,
-            slots: Mutex::default(),
+            slots: Slots::default(),
             revisions: AtomicU64::new(1),
-            looks: AtomicU64::default(),
             resting: Mutex::default(),
         }
     }
@@ -133,7 +84,7 @@ impl Pages {
         now: DateTime<Utc>,
         freshness: Freshness,
     ) -> Result<Option<Found>, Failure> {
-        let slot = self.slot(project);
+        let slot = self.slots.of(project);
         let before = {
             let known = lock(&slot.known);
             if self.is_fresh(&known, now, freshness) {
@@ -171,7 +122,7 @@ impl Pages {
             (Last::Page(_), Freshness::Usual) => self.fresh_for,
             (Last::Absent, Freshness::Usual | Freshness::Any) => self.fresh_for.min(ABSENT_FOR),
         };
-        is_younger(known, now, most)
+        known.is_younger(now, most)
     }
 
     /// Brings what is known up to date. Held by one at a time for each project.
@@ -224,7 +175,7 @@ impl Pages {
                 return Ok(());
             }
         }
-        if freshness == Freshness::Lately && is_younger(&lock(&slot.known), now, SECOND_LOOK) {
+        if freshness == Freshness::Lately && lock(&slot.known).is_younger(now, SECOND_LOOK) {
             return Ok(());
         }
         if let Some((until, failure)) = &*lock(&self.resting)
@@ -344,62 +295,4 @@ impl Pages {
             (Last::Nothing, None) => Err(Failure::Down("nobody has asked yet".to_owned())),
         }
     }
-
-    fn slot(&self, project: &ProjectName) -> Arc<Slot> {
-        let look = self.looks.fetch_add(1, Ordering::Relaxed);
-        let mut slots = lock(&self.slots);
-        if let Some(slot) = slots.get(project) {
-            slot.looked.store(look, Ordering::Relaxed);
-            return Arc::clone(slot);
-        }
-        make_room(&mut slots);
-        let slot = Arc::new(Slot::default());
-        slot.looked.store(look, Ordering::Relaxed);
-        slots.insert(project.clone(), Arc::clone(&slot));
-        slot
-    }
-}
-
-/// Whether the last answer came within `most` before `now`.
-fn is_younger(known: &Known, now: DateTime<Utc>, most: Duration) -> bool {
-    known.checked.is_some_and(|checked| {
-        let age = now - checked;
-        age >= Duration::zero() && age < most
-    })
-}
-
-/// Forgets what nobody has looked at for the longest time, once there is too much: half of it, so that this is rare.
-fn make_room(slots: &mut HashMap<ProjectName, Arc<Slot>>) {
-    let weight = |slot: &Slot| match &lock(&slot.known).page {
-        Last::Page(page) => 1 + page.all.files.len(),
-        Last::Absent | Last::Nothing => 1,
-    };
-    let mut all: Vec<(u64, usize, ProjectName)> = Vec::new();
-    // Few pages cannot be too much together, as each is bounded: so this looks at all of them only now and then.
-    if !slots.len().is_multiple_of(16) {
-        return;
-    }
-    let total: usize = slots.values().map(|slot| weight(slot)).sum();
-    if total < FILES_IN_MEMORY {
-        return;
-    }
-    for (name, slot) in slots.iter() {
-        if Arc::strong_count(slot) == 1 {
-            let looked = slot.looked.load(Ordering::Relaxed);
-            all.push((looked, weight(slot), name.clone()));
-        }
-    }
-    all.sort_unstable();
-    let mut left = total;
-    for (_, weight, name) in all {
-        if left <= FILES_IN_MEMORY / 2 {
-            break;
-        }
-        slots.remove(&name);
-        left -= weight;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
