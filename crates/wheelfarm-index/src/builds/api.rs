@@ -84,7 +84,8 @@ async fn start(
     }
 }
 
-fn not_started(error: &StartError) -> Response {
+/// What is answered when a build could not be begun.
+pub(crate) fn not_started(error: &StartError) -> Response {
     let status = match error {
         StartError::Refused(_) => StatusCode::BAD_REQUEST,
         StartError::Full(_) | StartError::Stopping | StartError::Nameless => {
@@ -272,7 +273,7 @@ fn cannot_build(failure: BuildFailure) -> Problem {
 }
 
 /// The wheels of a project that an installer would choose from.
-pub(super) fn wheels(app: &App, channel: &Channel, project: &ProjectName) -> Vec<WheelFilename> {
+pub(crate) fn wheels(app: &App, channel: &Channel, project: &ProjectName) -> Vec<WheelFilename> {
     app.registry.read(|state| {
         let files = state
             .project(channel, project)
@@ -286,7 +287,7 @@ pub(super) fn wheels(app: &App, channel: &Channel, project: &ProjectName) -> Vec
 }
 
 /// Those of `files` that run in `cell`.
-pub(super) fn serving(cell: &str, files: &[WheelFilename]) -> Vec<String> {
+pub(crate) fn serving(cell: &str, files: &[WheelFilename]) -> Vec<String> {
     let Some((python, target)) = parse_cell(cell) else {
         return Vec::new();
     };

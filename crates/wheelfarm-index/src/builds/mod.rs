@@ -28,6 +28,7 @@ use wheelfarm_types::{Digest, ProjectName, WheelFilename};
 
 use crate::App;
 
+pub(crate) use api::{not_started, serving, wheels};
 pub(crate) use on_demand::on_demand;
 
 pub use build::{Build, BuildId, BuildState, JobPhase, JobView};

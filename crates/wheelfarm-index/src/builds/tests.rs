@@ -1,5 +1,7 @@
 //! The queue and its addresses, with a builder that pretends.
 
+mod forms;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -8,6 +8,7 @@
 //! ```
 
 mod address;
+mod ask;
 mod assets;
 mod builds;
 mod columns;
@@ -47,7 +48,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/projects", get(projects::redirect))
         .route("/projects/", get(projects::page))
         .route("/projects/{project}", get(project::redirect))
-        .route("/projects/{project}/", get(project::page))
+        .route("/projects/{project}/", get(project::page).post(ask::start))
         .route("/projects/{project}/{filename}", get(file::page))
         .route("/builds", get(builds::redirect))
         .route("/builds/", get(builds::page))
@@ -65,6 +66,7 @@ pub(crate) struct Desk {
     listings: listing::Listings,
     looks: look::Looks,
     builds: records::Remembered,
+    cells: ask::Remembered,
     staleness: stale::Remembered,
 }
 

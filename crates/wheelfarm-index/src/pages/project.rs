@@ -8,6 +8,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{Redirect, Response};
 use wheelfarm_types::ProjectName;
 
+use super::ask::{self, Offer};
 use super::listing::versions;
 use super::matrix::{Cell, Matrix, matrix};
 use super::metadata::{self, Facts};
@@ -42,6 +43,7 @@ struct ProjectPage {
     paging: Paging,
     snippets: Vec<Snippet>,
     elsewhere: Vec<Elsewhere>,
+    offer: Option<Offer>,
 }
 
 struct Release {
@@ -108,6 +110,7 @@ pub(super) async fn page(
         Ok(()) => records::last_builds(&app, &name).await?,
         Err(_) => Vec::new(),
     };
+    let offer = ask::offer(&app, &viewer, &name, &shown).await;
     let matrix = matrix(&shown, project.files.values(), &builds);
     let mut by_version: HashMap<&str, Vec<&File>> = HashMap::new();
     for file in project.files.values() {
@@ -166,6 +169,7 @@ pub(super) async fn page(
     respond::page(&ProjectPage {
         snippets: snippets::of_project(&viewer.address, &viewer.channel, name.as_str()),
         elsewhere: elsewhere(&app, &viewer, &name),
+        offer,
         name: name.to_string(),
         requires_python: listing
             .newest
