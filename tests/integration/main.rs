@@ -22,6 +22,7 @@ mod images;
 mod input_locks;
 mod inspector;
 mod installing;
+mod live_pages;
 mod main_job;
 mod mirror;
 mod other_packages;

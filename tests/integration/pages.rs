@@ -7,9 +7,11 @@ use chrono::DateTime;
 use wheelfarm_build::history;
 use wheelfarm_build::records::{BuildOutcome, HistoryRecord};
 use wheelfarm_index::registry::{Channel, Event, Yank};
+use wheelfarm_store::Store;
 use wheelfarm_tests::browser::{Browser, View};
 use wheelfarm_tests::compiled::downloaded;
 use wheelfarm_tests::farm::Farm;
+use wheelfarm_tests::outdated::{Library, outdated};
 use wheelfarm_tests::server::Server;
 use wheelfarm_tests::showcase::Showcase;
 use wheelfarm_tests::wheel;
@@ -66,6 +68,7 @@ async fn fill(farm: &Farm, real: &Path) {
         }),
     };
     showcase.commit(vec![yanked]).await.unwrap();
+    stale_wheels(showcase.store(), real).await;
     let log = showcase
         .store()
         .put("gcc -c x.c\n\u{1b}[31mfatal error:\u{1b}[0m <pq.h> is missing\n".into());
@@ -84,10 +87,73 @@ async fn fill(farm: &Farm, real: &Path) {
     history::append(showcase.store(), &record).await.unwrap();
 }
 
+/// Wheels whose libraries are not what there is now: the real one, with its true digest, and one with an endless name.
+async fn stale_wheels(store: &Store, real: &Path) {
+    let library = |soname, package, had, has| Library {
+        soname,
+        package,
+        had,
+        has,
+    };
+    let filename = real.file_name().unwrap().to_str().unwrap();
+    let digest = Digest::of(fs_err::read(real).unwrap());
+    let libraries = [
+        library(
+            "libpq.so.5",
+            "libpq5",
+            "15.8-0+deb12u1",
+            Some("15.14-0+deb12u1"),
+        ),
+        library("libssl.so.3", "libssl3", "3.0.15-1~deb12u1", None),
+        library(
+            "liblber-2.5.so.0",
+            "libldap-2.5-0",
+            "2.5.13+dfsg-5",
+            Some("2.5.13+dfsg-5"),
+        ),
+    ];
+    outdated(store, &filename.parse().unwrap(), &digest, &libraries)
+        .await
+        .unwrap();
+    let filename = "many_versions-26.0-cp311-cp311-manylinux_2_28_x86_64.whl";
+    let libraries = [library(
+        "libwith-quite-a-long-name-that-goes-on-6.so.12",
+        "libwith-quite-a-long-name-that-goes-on-6t64",
+        "1:20240722.0~git20240915.ab12cd34-1+deb12u2+b1",
+        Some("1:20250814.1~git20250820.ef56ab78-3~deb12u1"),
+    )];
+    let digest = Digest::of(filename);
+    outdated(store, &filename.parse().unwrap(), &digest, &libraries)
+        .await
+        .unwrap();
+}
+
 /// axe-core, as a package of the Python index carries it.
-fn axe(farm: &Farm) -> String {
+pub(crate) fn axe(farm: &Farm) -> String {
     let package = downloaded(&farm.work(), "axe-core-python==0.1.0").unwrap();
     String::from_utf8(wheel::read(&package, "axe_core_python/axe.min.js").unwrap()).unwrap()
+}
+
+/// What is wrong with the page that is shown.
+pub(crate) fn looked_at(browser: &Browser, view: View, axe: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if view.width > 600 && !view.dark {
+        browser.run(axe).unwrap();
+        found.extend(texts(&browser.run_async(AXE).unwrap()));
+    }
+    // Folded parts are pages' parts, too.
+    browser
+        .run("for (const part of document.querySelectorAll('details')) part.open = true")
+        .unwrap();
+    found.extend(texts(&browser.run(CHECKS).unwrap()));
+    // A page that says that nothing is there is a 404, which the browser notes.
+    let complaints = browser.complaints().unwrap();
+    found.extend(
+        complaints
+            .into_iter()
+            .filter(|text| !text.contains("status of 404")),
+    );
+    found
 }
 
 fn texts(value: &serde_json::Value) -> Vec<String> {
@@ -135,25 +201,8 @@ fn pages_are_for_everybody() {
         browser.view(view).unwrap();
         for path in &addresses {
             browser.open(&server.url(path)).unwrap();
-            let mut found = Vec::new();
-            if view.width > 600 && !view.dark {
-                browser.run(&axe).unwrap();
-                found.extend(texts(&browser.run_async(AXE).unwrap()));
-            }
-            // Folded parts are pages' parts, too.
-            browser
-                .run("for (const part of document.querySelectorAll('details')) part.open = true")
-                .unwrap();
-            found.extend(texts(&browser.run(CHECKS).unwrap()));
-            // A page that says that nothing is there is a 404, which the browser notes.
-            let complaints = browser.complaints().unwrap();
-            found.extend(
-                complaints
-                    .into_iter()
-                    .filter(|text| !text.contains("status of 404")),
-            );
             problems.extend(
-                found
+                looked_at(&browser, view, &axe)
                     .into_iter()
                     .map(|problem| format!("{path} at {view:?}: {problem}")),
             );
@@ -161,9 +210,30 @@ fn pages_are_for_everybody() {
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 
+    stale(&browser, &server);
     keyboard(&browser, &server);
     search(&browser, &server);
     without_scripts(&browser, &server, wheel);
+}
+
+/// Each library that is not as it was has a row, and nothing else has one.
+fn stale(browser: &Browser, server: &Server) {
+    browser.open(&server.url("/stale/")).unwrap();
+    let rows = texts(
+        &browser
+            .run("return [...document.querySelectorAll('tbody tr')].map((row) => [...row.querySelectorAll('td')].map((it) => it.textContent).join('|'))")
+            .unwrap(),
+    );
+    assert_eq!(
+        rows,
+        [
+            "libwith-quite-a-long-name-that-goes-on-6.so.12|libwith-quite-a-long-name-that-goes-on-6t64 \
+             1:20240722.0~git20240915.ab12cd34-1+deb12u2+b1|1:20250814.1~git20250820.ef56ab78-3~deb12u1|\
+             debian-12 with many_versions-dev",
+            "libpq.so.5|libpq5 15.8-0+deb12u1|15.14-0+deb12u1|debian-12 with psycopg2_binary-dev",
+            "libssl.so.3|libssl3 3.0.15-1~deb12u1|nothing|debian-12 with psycopg2_binary-dev",
+        ]
+    );
 }
 
 /// What the focus is on is always seen, and the first stop leads past the navigation.

@@ -17,6 +17,7 @@ pub mod environment;
 pub mod farm;
 mod http;
 pub mod index;
+pub mod outdated;
 pub mod postgres;
 pub mod process;
 pub mod psycopg2;
