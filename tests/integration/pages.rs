@@ -231,7 +231,7 @@ fn stale(browser: &Browser, server: &Server) {
              1:20240722.0~git20240915.ab12cd34-1+deb12u2+b1|1:20250814.1~git20250820.ef56ab78-3~deb12u1|\
              debian-12 with many_versions-dev",
             "libpq.so.5|libpq5 15.8-0+deb12u1|15.14-0+deb12u1|debian-12 with psycopg2_binary-dev",
-            "libssl.so.3|libssl3 3.0.15-1~deb12u1|nothing|debian-12 with psycopg2_binary-dev",
+            "libssl.so.3|libssl3 3.0.15-1~deb12u1|nothing",
         ]
     );
 }

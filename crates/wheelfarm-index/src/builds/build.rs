@@ -1,6 +1,6 @@
 //! One build: what is known of it at any moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,7 +47,7 @@ pub enum JobPhase {
     Running,
     /// It has its wheel.
     Done,
-    /// It failed.
+    /// It failed, or was stopped with the build.
     Failed,
 }
 
@@ -117,6 +117,8 @@ struct Now {
     hint: Option<String>,
     exit: Option<u8>,
     interest: Interest,
+    /// Jobs that are in the midst of a stage.
+    busy: BTreeSet<String>,
     /// Every wheel of it by name.
     wheels: BTreeMap<String, FarmWheel>,
     /// Logs of what failed by job.
@@ -217,6 +219,7 @@ impl Ticket {
                 hint: None,
                 exit: None,
                 interest: Interest::default(),
+                busy: BTreeSet::new(),
                 wheels: BTreeMap::new(),
                 logs: BTreeMap::new(),
             }),
@@ -315,6 +318,7 @@ impl Ticket {
             let mut now = self.now();
             now.state = ending.state;
             now.ended = Some(at);
+            now.end_jobs();
             now.published = ending.published;
             now.failures = ending.failures;
             now.hint = ending.hint;
@@ -365,17 +369,35 @@ impl Now {
                 self.job(&job);
             }
             Event::Stage { job, stage } => {
+                self.busy.insert(job.clone());
                 let job = self.job(&job);
                 job.phase = JobPhase::Running;
                 job.stage = Some(stage);
             }
-            Event::Took { job, seconds, .. } => self.job(&job).seconds += seconds,
+            Event::Took { job, seconds, .. } => {
+                self.busy.remove(&job);
+                self.job(&job).seconds += seconds;
+            }
             Event::Ended { job, ok, summary } => {
                 let job = self.job(&job);
                 job.phase = if ok { JobPhase::Done } else { JobPhase::Failed };
                 job.summary = Some(summary);
             }
             Event::Retried { .. } | Event::Log { .. } => {}
+        }
+    }
+
+    /// Nothing runs any more: what was through all of its stages is done, and what was in the midst of one was stopped.
+    fn end_jobs(&mut self) {
+        for job in &mut self.jobs {
+            if job.phase == JobPhase::Running {
+                let stopped = self.state != BuildState::Done && self.busy.contains(&job.job);
+                job.phase = if stopped {
+                    JobPhase::Failed
+                } else {
+                    JobPhase::Done
+                };
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The queue and its addresses, with a builder that pretends.
 
+mod ended;
 mod forms;
 
 use std::collections::BTreeSet;

@@ -91,10 +91,14 @@ unfold();
 
 // A build that is running: its log as it comes, and how far its jobs are.
 for (const log of document.querySelectorAll("[data-events]")) {
+  // Who has scrolled up reads; for everybody else the last line stays in sight, also when the window changes.
+  let follows = true;
+  const last = () => { if (follows) log.scrollTop = log.scrollHeight; };
+  log.addEventListener("scroll", () => { follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40; });
+  addEventListener("resize", last);
   const say = (line) => {
-    const below = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     log.append(line + "\n");
-    if (below) log.scrollTop = log.scrollHeight;
+    last();
   };
   let timer = 0;
   const look = () => {
