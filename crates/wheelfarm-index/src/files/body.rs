@@ -46,8 +46,14 @@ pub(super) async fn open(
             None => Body::from_stream(read(file, range)),
         });
     }
-    let stream = app.registry.store().stream(&blob.digest, range).await?;
-    Ok(Body::from_stream(stream))
+    let store = app.registry.store();
+    if range != (0..blob.size) {
+        let part = store.stream(&blob.digest, range).await?;
+        return Ok(Body::from_stream(part));
+    }
+    let whole = store.whole(&blob.digest).await?;
+    check_size(blob, whole.size())?;
+    Ok(Body::from_stream(whole.into_stream()))
 }
 
 /// The bytes of a small blob, kept or verified now.

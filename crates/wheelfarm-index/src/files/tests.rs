@@ -210,3 +210,22 @@ async fn a_file_that_is_not_as_it_was_is_not_sent() {
         assert_eq!(response.status(), 503);
     }
 }
+
+#[tokio::test]
+async fn an_object_that_is_longer_than_the_file_is_not_sent() {
+    let (_, app, _) = servers().await.remove(1);
+    let name = "x-2.0-py3-none-any.whl";
+    let bytes: &[u8] = Vec::leak(vec![7; 100_000]);
+    let mut file = publish(&app.registry, &Channel::main(), name, bytes).await;
+    let response = ask(&app, "GET", &path(&file), &[]).await;
+    assert!(self::bytes(response).await == bytes);
+    // As if it had been shorter when it was published.
+    file.size -= 1;
+    let event = Event::Published {
+        channel: Channel::main(),
+        file: Box::new(file.clone()),
+    };
+    commit(&app.registry, event).await;
+    let response = ask(&app, "GET", &path(&file), &[]).await;
+    assert_eq!(response.status(), 503);
+}
