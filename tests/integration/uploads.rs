@@ -25,14 +25,15 @@ use crate::support::store_is_whole;
 const KILLS: usize = 20;
 
 /// A new token of the farm.
-fn token(farm: &Farm, arguments: &[&str]) -> String {
+pub(crate) fn token(farm: &Farm, arguments: &[&str]) -> String {
     let create = ["token", "create"].iter().chain(arguments);
     let run = farm.run(create).unwrap();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     run.stdout.lines().last().unwrap().to_owned()
 }
 
-fn writing(farm: &Farm) -> String {
+/// A new token that allows uploads.
+pub(crate) fn writing(farm: &Farm) -> String {
     token(farm, &["--scope", "write"])
 }
 

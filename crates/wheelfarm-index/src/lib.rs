@@ -28,5 +28,5 @@ pub use builds::{
 pub use error::Problem;
 pub use server::{Tls, TlsError, raise_file_limit};
 pub use settings::{ChannelSettings, Limits, Settings, Timeouts};
-pub use upload::{Publication, Published, Publisher};
+pub use upload::{Publication, Published, Publisher, UPLOAD_OUTCOME};
 pub use upstream::{Origin, Pin, PinError, Pins, UpstreamLimits, UpstreamSettings};

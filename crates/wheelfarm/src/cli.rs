@@ -102,9 +102,9 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     /// Promote, yank and delete what is published, and see who did what
     Index(index::IndexArgs),
-    /// Publish files in the store's index, after the checks that uploads go through
+    /// Publish files in the store's index, after the checks that uploads go through, or send them to an index server
     ///
-    /// Ends with 1 if one of them is refused; the same file again is fine.
+    /// One that is refused does not keep the others back. Ends with 1 if one is; the same file again is fine.
     Publish(serve::PublishArgs),
     /// Make, list and revoke tokens for the index
     Token(serve::TokenArgs),

@@ -16,6 +16,7 @@ mod progress;
 mod services;
 mod settings;
 mod units;
+mod uploads;
 mod uv_config;
 
 use std::process::ExitCode;

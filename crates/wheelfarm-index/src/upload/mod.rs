@@ -18,7 +18,7 @@ use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
 pub use publish::{Publication, Published, Publisher};
 
@@ -28,6 +28,9 @@ use self::form::Form;
 use crate::auth::Caller;
 use crate::registry::{Channel, Origin, Scope};
 use crate::{App, Problem};
+
+/// The header of a successful answer that says what an upload did: `created`, or `same` if the file was there.
+pub const UPLOAD_OUTCOME: &str = "wheelfarm-upload";
 
 /// What a form may have beside its file, in bytes.
 const BESIDE: u64 = 16 << 20;
@@ -92,7 +95,7 @@ async fn upload(app: &App, caller: &Caller, channel: Channel, request: Request) 
         Ok(published) => {
             let outcome = if published.is_new { "created" } else { "same" };
             app.metrics.uploads.add(outcome);
-            done(&published)
+            done(&published, outcome)
         }
         Err(problem) => {
             count(app, &problem);
@@ -101,15 +104,22 @@ async fn upload(app: &App, caller: &Caller, channel: Channel, request: Request) 
     }
 }
 
-fn done(published: &Published) -> Response {
+fn done(published: &Published, outcome: &'static str) -> Response {
     let what = if published.is_new {
         "published"
     } else {
         "was published before, with these bytes"
     };
     let text = format!("{} {what}\n", published.file.filename);
-    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    (StatusCode::OK, kind, text).into_response()
+    let kind = header::CONTENT_TYPE;
+    let headers = [
+        (kind, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (
+            HeaderName::from_static(UPLOAD_OUTCOME),
+            HeaderValue::from_static(outcome),
+        ),
+    ];
+    (StatusCode::OK, headers, text).into_response()
 }
 
 /// Publishes what was received, if it is what it claims to be.

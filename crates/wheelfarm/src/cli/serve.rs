@@ -48,9 +48,26 @@ pub(crate) struct PublishArgs {
     /// Wheels and source distributions
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Where to publish them
-    #[arg(long, value_name = "CHANNEL", default_value = "main")]
-    pub(crate) channel: Channel,
+    /// Where to publish them [default: main]
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) channel: Option<Channel>,
+    /// Send them to an index server instead: where it takes uploads, or, with --channel, the address of a wheelfarm
+    /// server
+    #[arg(
+        long,
+        env = "WHEELFARM_INDEX",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) index: Option<String>,
+    /// Token that allows uploads there [default: the password in the address, or what netrc has for its host]
+    #[arg(
+        long,
+        env = "WHEELFARM_INDEX_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) token: Option<String>,
 }
 
 /// Arguments of `wheelfarm token`.

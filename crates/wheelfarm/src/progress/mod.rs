@@ -18,8 +18,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use wheelfarm_build::{Event, Observer, Stage};
 
+pub(crate) use self::screen::Screen;
+
 use self::board::Board;
-use self::screen::Screen;
 use self::stream::EventStream;
 pub(crate) use self::work::Work;
 use crate::environment::variable;
@@ -33,7 +34,7 @@ const FRAME: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Whether lines are drawn again and again in the same place.
-fn draws(printer: Printer) -> bool {
+pub(crate) fn draws(printer: Printer) -> bool {
     std::io::stderr().is_terminal()
         && !printer.is_quiet()
         && variable("CI").is_none()
@@ -109,13 +110,12 @@ impl Progress {
     }
 
     fn with_stream(printer: Printer, stream: Option<EventStream>) -> Self {
-        let on_terminal = draws(printer);
         let (sender, receiver) = channel();
         let progress = Self(Arc::new(Mutex::new(State {
             printer,
             start: Instant::now(),
             board: Board::default(),
-            screen: on_terminal.then(Screen::default),
+            screen: draws(printer).then(Screen::default),
             stream,
             last_line: Duration::ZERO,
             steps: Vec::new(),

@@ -1,12 +1,12 @@
-//! `wheelfarm publish`.
+//! `wheelfarm publish` where the store is at hand.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use wheelfarm_index::registry::{Actor, Channel, Origin, Registry};
 use wheelfarm_index::{Problem, Publication, Published, Publisher, Settings};
 
-use crate::cli::serve::PublishArgs;
+use super::Tally;
 use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
 use crate::environment::clock;
@@ -14,32 +14,28 @@ use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 use crate::settings::Places;
 
-pub(crate) async fn run(
+/// Publishes files in `channel` of the store's index.
+pub(super) async fn run(
     global: &GlobalArgs,
-    args: PublishArgs,
+    files: &[PathBuf],
+    channel: &Channel,
     printer: Printer,
 ) -> Result<Exit, Failure> {
     let config = Config::load(global)?;
     let registry = Registry::open(Places::open(global, &config).await?.store).await?;
     let settings = config.index.settings();
     let publisher = Publisher::new(settings.limits);
-    // One that cannot be published does not keep the others back.
-    let mut worst = None;
-    for path in &args.files {
-        match publish(&publisher, &registry, &settings, &args.channel, path).await {
-            Ok(published) => print(global, &args.channel, &published, printer),
+    let mut tally = Tally::default();
+    for path in files {
+        match publish(&publisher, &registry, &settings, channel, path).await {
+            Ok(published) => print(global, channel, &published, printer),
             Err(failure) => {
                 printer.failure(&failure);
-                worst = worst.max(Some(failure.exit as u8));
+                tally.failed(&failure);
             }
         }
     }
-    Ok(match worst {
-        None => Exit::Ok,
-        Some(code) if code == Exit::Finding as u8 => Exit::Finding,
-        Some(code) if code == Exit::Usage as u8 => Exit::Usage,
-        Some(_) => Exit::Environment,
-    })
+    Ok(tally.exit())
 }
 
 async fn publish(
