@@ -3,6 +3,7 @@
 mod channel;
 mod event;
 mod files;
+mod issuing;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;

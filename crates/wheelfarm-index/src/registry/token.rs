@@ -70,8 +70,14 @@ pub struct Token {
 
 /// A token could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the system gave no random bytes: {0}")]
-pub struct TokenError(String);
+pub enum TokenError {
+    /// Nothing to make it of.
+    #[error("the system gave no random bytes: {0}")]
+    Random(String),
+    /// Another one has its name, also when it was made again.
+    #[error("the system's random bytes repeat themselves: there is a token `{0}` already")]
+    Taken(TokenId),
+}
 
 impl Token {
     /// Makes a token; the second value is its secret, which is nowhere else.
@@ -83,7 +89,7 @@ impl Token {
         expires: Option<DateTime<Utc>>,
     ) -> Result<(Self, String), TokenError> {
         let mut bytes = [0; ENTROPY];
-        getrandom::fill(&mut bytes).map_err(|error| TokenError(error.to_string()))?;
+        getrandom::fill(&mut bytes).map_err(|error| TokenError::Random(error.to_string()))?;
         let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes));
         let digest = Digest::of(&secret);
         let token = Self {

@@ -1,6 +1,6 @@
 //! `wheelfarm token`.
 
-use std::convert::Infallible;
+use std::collections::BTreeSet;
 
 use serde_json::json;
 use wheelfarm_index::registry::{
@@ -36,16 +36,12 @@ pub(crate) async fn run(
             });
             let scopes = scope.into_iter().map(Scope::from).collect();
             let channels = channel.into_iter().collect();
-            let (token, secret) =
-                Token::generate(name, scopes, channels, now, expires).map_err(no_token)?;
-            let id = token.id.clone();
-            let created = Event::TokenCreated { token };
-            registry
-                .commit(&Actor::Operator, now, |_| {
-                    Ok::<_, Infallible>((vec![created.clone()], ()))
-                })
-                .await
-                .map_err(uncommitted)?;
+            let (scopes, channels): (BTreeSet<_>, BTreeSet<_>) = (scopes, channels);
+            let created = registry.create_token(&Actor::Operator, now, || {
+                let (name, scopes) = (name.clone(), scopes.clone());
+                Token::generate(name, scopes, channels.clone(), now, expires)
+            });
+            let (id, secret) = created.await.map_err(uncreated)?;
             printer.note(format_args!(
                 "token {id}; its secret is shown this once: use it as password of the user `__token__`"
             ));
@@ -112,14 +108,9 @@ fn unknown(id: &TokenId) -> Failure {
         .with_hint(Some("`wheelfarm token list` lists them".to_owned()))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn no_token(error: TokenError) -> Failure {
-    Failure::machine(error.to_string())
-}
-
-fn uncommitted(error: CommitError<Infallible>) -> Failure {
+fn uncreated(error: CommitError<TokenError>) -> Failure {
     match error {
-        CommitError::Refused(never) => match never {},
+        CommitError::Refused(error) => Failure::machine(error.to_string()),
         CommitError::Store(error) => error.into(),
     }
 }
