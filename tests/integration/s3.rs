@@ -1,17 +1,26 @@
 //! Stores on a real S3 server.
 
 use std::io::{Read as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Barrier, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use tempfile::TempDir;
 use wheelfarm_store::{CacheSettings, Created, Settings, Store, StoreErrorKind};
 use wheelfarm_tests::farm::Farm;
+use wheelfarm_tests::process::wait_for;
 use wheelfarm_tests::s3::S3;
+use wheelfarm_tests::server::Server;
+use wheelfarm_tests::shelf::SmallWheel;
+use wheelfarm_tests::uploaders::{Upload, listed, whole};
 use wheelfarm_types::Digest;
 
 use crate::support::needs_docker;
+use crate::uploads::writing;
+
+/// Servers on a bucket look at its log every second; a busy machine takes longer.
+const SOON: Duration = Duration::from_secs(20);
 
 /// The server of the tests that run now: it ends with the last of them.
 static SERVER: Mutex<Weak<S3>> = Mutex::new(Weak::new());
@@ -294,6 +303,89 @@ async fn two_registries_on_one_bucket_lose_nothing() {
     for registry in &registries {
         registry.refresh().await.unwrap();
         registry.read(|state| assert_eq!((state.number, state.tokens().count()), (12, 12)));
+    }
+}
+
+#[test]
+fn two_servers_on_one_bucket_are_one_index() {
+    needs_docker!();
+    let (s3, address, _) = bucket("servers");
+    // Each machine has a cache of its own.
+    let machine = || {
+        let farm = Farm::new().unwrap().with("WHEELFARM_STORE", &address);
+        s3.environment()
+            .iter()
+            .fold(farm, |farm, (name, value)| farm.with(name, value))
+    };
+    let machines = [machine(), machine()];
+    let secret = writing(&machines[0]);
+    let servers = machines
+        .each_ref()
+        .map(|farm| Server::start(farm, &[]).unwrap());
+    let [here, there] = servers.each_ref().map(Server::address);
+    let send = |upload: &Upload, address: &str| {
+        let answer = upload.send(address, "/legacy/", &secret).unwrap();
+        (
+            answer.status,
+            String::from_utf8_lossy(&answer.body).into_owned(),
+        )
+    };
+    // What one has taken, the other one lists soon.
+    for round in 0..5 {
+        let upload = Upload::of(&SmallWheel::new("wfboth", &format!("{round}.0"))).unwrap();
+        let (to, from) = if round % 2 == 0 {
+            (here, there)
+        } else {
+            (there, here)
+        };
+        let (status, text) = send(&upload, to);
+        assert_eq!(status, 200, "{text}");
+        wait_for("the other server to see it", SOON, || {
+            let there = listed(from, "wfboth")?;
+            Ok(there.contains_key(upload.filename()).then_some(()))
+        })
+        .unwrap();
+    }
+    for address in [here, there] {
+        assert_eq!(whole(address, "wfboth").unwrap().len(), 5);
+    }
+    // Of two files with one name, at the same time, one is published.
+    for round in 0..5 {
+        let wheel = SmallWheel::new("wfrace", &format!("{round}.0"));
+        let uploads = [wheel.clone(), wheel.weighing(1)].map(|wheel| Upload::of(&wheel).unwrap());
+        let start = Barrier::new(2);
+        let mut statuses = std::thread::scope(|scope| {
+            let both = [(&uploads[0], here), (&uploads[1], there)].map(|(upload, address)| {
+                let (start, send) = (&start, &send);
+                scope.spawn(move || {
+                    start.wait();
+                    send(upload, address)
+                })
+            });
+            both.map(|thread| thread.join().unwrap())
+        });
+        statuses.sort();
+        assert_eq!(
+            statuses.each_ref().map(|(status, _)| *status),
+            [200, 409],
+            "{statuses:?}"
+        );
+        assert_eq!(
+            listed(here, "wfrace").unwrap(),
+            listed(there, "wfrace").unwrap()
+        );
+    }
+    // A token that was revoked beside one is not taken by the other: known within seconds, as the documentation says.
+    let list = machines[0].run(["token", "list"]).unwrap();
+    let id = list.stdout.split_whitespace().next().unwrap().to_owned();
+    let run = machines[0].run(["token", "revoke", &id]).unwrap();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for server in &servers {
+        wait_for("the end of a token", SOON, || {
+            let (status, _) = server.ask("POST", "/legacy/", &secret, "")?;
+            Ok((status == 401).then_some(()))
+        })
+        .unwrap();
     }
 }
 
