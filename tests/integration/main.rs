@@ -33,6 +33,7 @@ mod places;
 mod plans;
 mod proofs;
 mod provenance;
+mod proxies;
 mod publishing;
 mod pythons;
 mod refresh;

@@ -247,13 +247,18 @@ fn facts(answer: &Answer) -> (u16, Option<&str>, Option<&str>) {
 }
 
 /// nginx with one file.
-struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Nginx {
     fn start(place: &Path, bytes: &[u8]) -> Result<Self> {
+        Self::serving(place, bytes, "")
+    }
+
+    /// The same, with more lines in the configuration of its server.
+    pub(crate) fn serving(place: &Path, bytes: &[u8], rest: &str) -> Result<Self> {
         let place = place.join("nginx");
         fs_err::create_dir(&place)?;
         fs_err::write(place.join("file"), bytes)?;
@@ -269,7 +274,7 @@ impl Nginx {
             "daemon off; master_process off; pid {directory}/pid;\n\
              events {{ worker_connections 100; }}\n\
              http {{ {temporary} access_log off; sendfile on;\n\
-             server {{ listen 127.0.0.1:{port}; root {directory}; }} }}\n"
+             server {{ listen 127.0.0.1:{port}; root {directory}; {rest} }} }}\n"
         );
         let path = place.join("nginx.conf");
         fs_err::write(&path, config)?;
@@ -309,6 +314,32 @@ fn make_certificate(place: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
         .arg("-out")
         .arg(&certificate))?;
     Ok((certificate, key))
+}
+
+/// A certificate for `localhost`, its key, and the certificate of the authority that signed it: last.
+pub(crate) fn make_signed_certificate(place: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
+    let [authority, authority_key, certificate, key] =
+        ["ca.crt", "ca.key", "signed.crt", "signed.key"].map(|name| place.join(name));
+    let make = |key: &Path, certificate: &Path| {
+        let mut command = Command::new("openssl");
+        command
+            .args(["req", "-new", "-x509", "-days", "2", "-nodes"])
+            .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .arg("-keyout")
+            .arg(key)
+            .arg("-out")
+            .arg(certificate);
+        command
+    };
+    run(make(&authority_key, &authority).args(["-subj", "/CN=authority"]))?;
+    run(make(&key, &certificate)
+        .args(["-subj", "/CN=localhost", "-CA"])
+        .arg(&authority)
+        .arg("-CAkey")
+        .arg(&authority_key)
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"]))?;
+    Ok((certificate, key, authority))
 }
 
 /// What curl gets, if it trusts the server.

@@ -20,6 +20,7 @@ use zip::CompressionMethod;
 
 use crate::crashes::Random;
 use crate::support::store_is_whole;
+use crate::transport::make_signed_certificate;
 
 /// How often a server is killed.
 const KILLS: usize = 20;
@@ -39,20 +40,24 @@ pub(crate) fn writing(farm: &Farm) -> String {
 
 /// What uploads the file `dist/<filename>` of a home.
 fn publish(home: &Home, client: Client, server: &Server, token: &str, filename: &str) -> Command {
-    let address = server.url("/legacy/");
+    publish_to(home, client, &server.url("/legacy/"), token, filename)
+}
+
+/// The same, to this address.
+fn publish_to(home: &Home, client: Client, address: &str, token: &str, filename: &str) -> Command {
     let file = format!("dist/{filename}");
     let account = ["--username", "__token__", "--password", token];
     let mut arguments = match client {
-        Client::Twine => vec!["upload", "--non-interactive", "--repository-url", &address],
+        Client::Twine => vec!["upload", "--non-interactive", "--repository-url", address],
         Client::Uv => vec![
             "publish",
             "--trusted-publishing",
             "never",
             "--publish-url",
-            &address,
+            address,
         ],
         Client::Poetry => vec!["publish", "--repository", "farm"],
-        _ => vec!["publish", "--no-build", "--repository", &address],
+        _ => vec!["publish", "--no-build", "--repository", address],
     };
     arguments.extend(account);
     if matches!(client, Client::Twine | Client::Uv) {
@@ -62,7 +67,7 @@ fn publish(home: &Home, client: Client, server: &Server, token: &str, filename: 
     // Wide enough that no sentence is broken.
     command
         .env("COLUMNS", "1000")
-        .env("POETRY_REPOSITORIES_FARM_URL", &address);
+        .env("POETRY_REPOSITORIES_FARM_URL", address);
     command
 }
 
@@ -184,6 +189,69 @@ fn users_see_what_is_wrong_with_their_token() {
         }
     }
     assert!(listed(server.address(), "wfup").unwrap().is_empty());
+}
+
+#[test]
+fn users_see_that_a_file_is_too_large() {
+    let farm = Farm::new().unwrap();
+    let token = writing(&farm);
+    let server = Server::start(&farm, &["--set", "index.max-file=\"1MiB\""]).unwrap();
+    // The second one is known to be too large before it is read.
+    for weight in [2 << 20, 20 << 20] {
+        let wheel = SmallWheel::new("wfup", "1.0").weighing(weight);
+        let home = home_with(&wheel, &wheel.bytes().unwrap());
+        for client in [Client::Twine, Client::Uv] {
+            let command = publish(&home, client, &server, &token, &wheel.filename());
+            let (succeeded, text) = said(command);
+            assert!(!succeeded, "{client:?}: {text}");
+            let reason = "1048576 bytes";
+            assert!(text.contains(reason), "{client:?}, {weight}: {text}");
+            assert!(text.contains("taken here"), "{client:?}, {weight}: {text}");
+        }
+    }
+    assert!(listed(server.address(), "wfup").unwrap().is_empty());
+}
+
+#[test]
+fn uploads_go_over_tls_with_a_private_authority() {
+    let farm = Farm::new().unwrap();
+    let token = writing(&farm);
+    let (certificate, key, authority) = make_signed_certificate(&farm.work()).unwrap();
+    let [certificate, key, authority] =
+        [certificate, key, authority].map(|path| path.display().to_string());
+    let arguments = ["--tls-cert", &certificate, "--tls-key", &key];
+    let server = Server::start(&farm, &arguments).unwrap();
+    // The certificate is for a name.
+    let port = server.address().rsplit(':').next().unwrap();
+    let address = format!("https://localhost:{port}/legacy/");
+    for client in [Client::Twine, Client::Uv] {
+        let wheel = SmallWheel::new("wftls", "1.0").weighing(3_000_000);
+        let home = home_with(&wheel, &wheel.bytes().unwrap());
+        let mut command = publish_to(&home, client, &address, &token, &wheel.filename());
+        command.env("UV_HTTP_RETRIES", "0");
+        let (succeeded, text) = said(command);
+        assert!(!succeeded, "{client:?} trusts anybody: {text}");
+        command = publish_to(&home, client, &address, &token, &wheel.filename());
+        command
+            .env("SSL_CERT_FILE", &authority)
+            .env("TWINE_CERT", &authority);
+        let (succeeded, text) = said(command);
+        assert!(succeeded, "{client:?}: {text}");
+    }
+    // And this program, as the third.
+    let wheel = SmallWheel::new("wftls", "2.0");
+    let name = wheel.filename();
+    let other = Farm::new().unwrap();
+    fs_err::write(other.work().join(&name), wheel.bytes().unwrap()).unwrap();
+    let words = ["publish", "--index", &address, "--token", &token, &name];
+    let run = other.run(words).unwrap();
+    assert_eq!(run.code, Some(4), "{}", run.stderr);
+    assert!(run.stderr.contains("certificate"), "{}", run.stderr);
+    let other = other.with("SSL_CERT_FILE", &authority);
+    let run = other.run(words).unwrap();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let log = farm.run(["index", "log", "wftls"]).unwrap().stdout;
+    assert_eq!(log.lines().count(), 2, "{log}");
 }
 
 /// METADATA of another project than that of the file's name.

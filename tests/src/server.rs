@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -15,6 +16,7 @@ use crate::process::run;
 pub struct Server {
     child: Child,
     address: String,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -42,8 +44,18 @@ impl Server {
             said.push('\n');
         };
         // What it goes on saying must be read, or it would stand still one day.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Ok(Self { child, address })
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&log);
+        let keep = move |line| {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push(line);
+        };
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(keep));
+        Ok(Self {
+            child,
+            address,
+            log,
+        })
     }
 
     /// `http://127.0.0.1:<port>`.
@@ -70,6 +82,12 @@ impl Server {
         let headers = headers.concat();
         let (status, body) = exchange_with(stream, method, path, &headers, body.as_bytes())?;
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// The lines that it has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.clone()
     }
 
     /// Its process.

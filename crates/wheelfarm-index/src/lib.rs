@@ -26,7 +26,7 @@ pub use builds::{
     Builds, FarmWheel, JobPhase, JobView, RequestError, StartError, Started, parse_cell,
 };
 pub use error::Problem;
-pub use server::{Tls, TlsError, raise_file_limit};
+pub use server::{Network, NetworkError, Tls, TlsError, TrustedProxies, raise_file_limit};
 pub use settings::{ChannelSettings, Limits, Settings, Timeouts};
 pub use upload::{Publication, Published, Publisher, UPLOAD_OUTCOME};
 pub use upstream::{Origin, Pin, PinError, Pins, UpstreamLimits, UpstreamSettings};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::UpstreamSettings;
 use crate::registry::Channel;
+use crate::{TrustedProxies, UpstreamSettings};
 
 /// Settings of a server.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Whether `/metrics` needs a token. There are no names of projects in it.
     pub metrics_need_token: bool,
+    /// Proxies whose word is taken for who asks.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// Settings of one channel.

@@ -128,7 +128,7 @@ impl Caller {
                 Err((token, refusal)) => {
                     let who = match token {
                         Some(token) => Who::Token(token.id.clone()),
-                        None => Who::at(visit.map(|visit| visit.peer.ip())),
+                        None => Who::at(visit.map(|visit| visit.client)),
                     };
                     let limited = app.guard.failed(who, app.now()).err();
                     caller.refusal = Some(limited.unwrap_or(refusal));

@@ -10,7 +10,8 @@ use http::{HeaderMap, header};
 pub(super) struct Address(String);
 
 impl Address {
-    /// From `X-Forwarded-Proto`, `-Host`, `-Prefix`, else from `Host`. What is no host or path is left out.
+    /// From `X-Forwarded-Proto`, `-Host`, `-Prefix`, which requests have from trusted proxies only, else from `Host`. What
+    /// is no host or path is left out.
     pub(super) fn of(parts: &Parts) -> Self {
         let headers = &parts.headers;
         let forwarded = first(headers, "x-forwarded-host").filter(|host| is_host(host));

@@ -41,7 +41,8 @@ impl Answering {
     ) -> Result<Response<Sent>, Infallible> {
         self.pulse.request_begins();
         let (parts, body) = request.into_parts();
-        let visit = Visit::new(&parts.headers, self.peer, self.outbox.as_ref());
+        let proxies = &self.app.settings.trusted_proxies;
+        let visit = Visit::new(&parts.headers, self.peer, proxies, self.outbox.as_ref());
         let mut entry = Entry {
             app: self.app.clone(),
             pulse: self.pulse.clone(),
@@ -74,6 +75,8 @@ impl Answering {
         if let Some(response) = simple::direct(&self.app, visit, &mut parts).await {
             return response;
         }
+        let proxies = &self.app.settings.trusted_proxies;
+        proxies.strip(self.peer.ip(), &mut parts.headers);
         parts.extensions.insert(visit.clone());
         let body = self.received(&parts, body);
         let routed = self.router.clone().call(Request::from_parts(parts, body));

@@ -8,6 +8,7 @@ mod connection;
 mod follow;
 mod listen;
 mod outbox;
+mod proxies;
 mod pulse;
 mod received;
 mod sent;
@@ -23,6 +24,7 @@ use axum::Router;
 
 pub use listen::raise_file_limit;
 pub(crate) use outbox::{FileBody, Outbox};
+pub use proxies::{Network, NetworkError, TrustedProxies};
 pub use tls::{Tls, TlsError};
 pub(crate) use visit::Visit;
 

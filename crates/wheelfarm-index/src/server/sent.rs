@@ -116,7 +116,8 @@ macro_rules! line {
         tracing::$level!(
             target: "wheelfarm::requests",
             request = $entry.visit.id.to_str().unwrap_or_default(),
-            peer = %$entry.visit.peer.ip(),
+            client = %$entry.visit.client,
+            proxy = $entry.visit.proxy.map(tracing::field::display),
             method = %$entry.method,
             // Not what follows it: a query may hold anything.
             path = $entry.uri.path(),

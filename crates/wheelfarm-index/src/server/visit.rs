@@ -1,13 +1,13 @@
 //! What is known of a request besides what is in it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::registry::TokenId;
-use crate::server::Outbox;
+use crate::server::{Outbox, TrustedProxies};
 
 /// Names a request in logs of everybody who has a part in it.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -19,8 +19,10 @@ const LONGEST: usize = 128;
 pub(crate) struct Visit {
     /// Its id: the client's, if it gave one that can be logged.
     pub(crate) id: HeaderValue,
-    /// Who is at the other end of the connection: a client, or a proxy.
-    pub(crate) peer: SocketAddr,
+    /// Who asks.
+    pub(crate) client: IpAddr,
+    /// Who is at the other end of the connection, if that is a proxy.
+    pub(super) proxy: Option<IpAddr>,
     /// How the connection sends files, if it can do it without reading them.
     pub(crate) outbox: Option<Arc<Outbox>>,
     /// Whose token it was sent with.
@@ -31,11 +33,14 @@ impl Visit {
     pub(super) fn new(
         headers: &HeaderMap,
         peer: SocketAddr,
+        proxies: &TrustedProxies,
         outbox: Option<&Arc<Outbox>>,
     ) -> Arc<Self> {
+        let (peer, client) = (peer.ip().to_canonical(), proxies.client(peer.ip(), headers));
         Arc::new(Self {
             id: given(headers).unwrap_or_else(fresh),
-            peer,
+            client,
+            proxy: (peer != client).then_some(peer),
             outbox: outbox.cloned(),
             token: OnceLock::new(),
         })
@@ -88,7 +93,7 @@ mod tests {
             let value = HeaderValue::from_str(value).unwrap();
             let headers = HeaderMap::from_iter([(REQUEST_ID, value.clone())]);
             let peer = "127.0.0.1:1".parse().unwrap();
-            let visit = Visit::new(&headers, peer, None);
+            let visit = Visit::new(&headers, peer, &TrustedProxies::default(), None);
             assert_eq!(visit.id == value, taken, "{value:?}");
         }
         assert_ne!(fresh(), fresh());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use wheelfarm_index::Network;
 
 use crate::config::Seconds;
 
@@ -66,6 +67,15 @@ pub(crate) struct TransportArgs {
         default_value = "30s"
     )]
     pub(crate) shutdown_timeout: Seconds,
+    /// Proxies whose `X-Forwarded-For`, `Forwarded` and so on are believed: `127.0.0.1`, `10.0.0.0/8`; can be repeated
+    /// [default: those of the configuration]
+    #[arg(
+        long,
+        env = "WHEELFARM_TRUSTED_PROXY",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
+    pub(crate) trusted_proxy: Vec<Network>,
     /// `/metrics` needs a token
     #[arg(long, env = "WHEELFARM_PRIVATE_METRICS")]
     pub(crate) private_metrics: bool,

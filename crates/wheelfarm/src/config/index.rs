@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 use wheelfarm_index::registry::Channel;
-use wheelfarm_index::{ChannelSettings, Settings};
+use wheelfarm_index::{ChannelSettings, Limits, Network, Settings, TrustedProxies};
 use wheelfarm_types::ProjectName;
 
 use crate::config::Upstream;
+use crate::config::values::Size;
 
 /// `[index]`.
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
@@ -18,6 +19,8 @@ pub(crate) struct Index {
     pub(crate) channel: BTreeMap<Channel, IndexChannel>,
     pub(crate) upstream: Upstream,
     pub(crate) builds: IndexBuilds,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) max_file: Option<Size>,
 }
 
 /// `[index.builds]`.
@@ -51,9 +54,15 @@ impl Index {
             };
             (name.clone(), settings)
         });
+        let mut limits = Limits::default();
+        if let Some(size) = self.max_file {
+            limits.file = size.bytes();
+        }
         Settings {
+            limits,
             channels: channels.collect(),
             default_channel: default_channel.clone(),
+            trusted_proxies: TrustedProxies::new(self.trusted_proxies.iter().copied()),
             ..Settings::default()
         }
     }
@@ -83,6 +92,8 @@ mod tests {
         assert!(settings.any_is_private());
         let settings = toml::from_str::<Index>("").unwrap().settings();
         assert!(!settings.any_is_private());
+        let error = toml::from_str::<Index>("trusted-proxies = [\"10.0.0.0/64\"]").unwrap_err();
+        assert!(error.to_string().contains("`10.0.0.0/64` is neither"));
         let error = toml::from_str::<Index>("[channel.Files]\n").unwrap_err();
         assert!(error.to_string().contains("`Files` cannot be a channel"));
     }

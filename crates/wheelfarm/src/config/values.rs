@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use wheelfarm_build::recipes::parse_size;
 
 /// A time: `90s`, `30m`, `2h`, or a number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -60,6 +61,45 @@ impl TryFrom<Written> for Seconds {
 impl From<Seconds> for String {
     fn from(seconds: Seconds) -> Self {
         format!("{}s", seconds.0)
+    }
+}
+
+/// A size: `512MiB`, `2GiB`, or a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "WrittenSize", into = "u64")]
+pub(crate) struct Size(u64);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a size such as `2GiB`, or a number of bytes")]
+enum WrittenSize {
+    Bytes(u64),
+    Text(String),
+}
+
+impl Size {
+    /// The number of bytes.
+    pub(crate) fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl TryFrom<WrittenSize> for Size {
+    type Error = String;
+
+    fn try_from(written: WrittenSize) -> Result<Self, String> {
+        match written {
+            WrittenSize::Bytes(bytes) => Ok(Self(bytes)),
+            WrittenSize::Text(text) => {
+                let bytes = parse_size(&text).map_err(|error| error.to_string());
+                bytes.map(Self)
+            }
+        }
+    }
+}
+
+impl From<Size> for u64 {
+    fn from(size: Size) -> Self {
+        size.0
     }
 }
 

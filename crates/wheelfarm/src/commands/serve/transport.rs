@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use wheelfarm_index::{App, Settings, Timeouts, Tls};
+use wheelfarm_index::{App, Settings, Timeouts, Tls, TrustedProxies};
 
 use crate::cli::serve::ServeArgs;
 use crate::cli::transport::{LogFormat, TransportArgs};
@@ -18,6 +18,9 @@ use crate::printer::Printer;
 pub(super) fn settings(args: &TransportArgs, mut settings: Settings) -> Settings {
     settings.limits.connections = args.max_connections;
     settings.metrics_need_token = args.private_metrics;
+    if !args.trusted_proxy.is_empty() {
+        settings.trusted_proxies = TrustedProxies::new(args.trusted_proxy.iter().copied());
+    }
     settings.timeouts = Timeouts {
         head: Duration::from_secs(args.head_timeout.number()),
         idle: Duration::from_secs(args.idle_timeout.number()),
