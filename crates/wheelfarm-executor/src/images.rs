@@ -159,7 +159,7 @@ pub(crate) fn facts(image: &ImageInspect) -> Result<ImageFacts> {
 
 /// The platform of `arch` as registries name it: `linux/arm/v7`.
 pub(crate) fn platform(arch: Arch) -> String {
-    format!("linux/{}", go_arch(arch))
+    format!("linux/{}", arch.image_platform())
 }
 
 /// `quay.io/pypa/manylinux_2_28_x86_64` of `quay.io/pypa/manylinux_2_28_x86_64@sha256:...`, or of `...:tag`.
@@ -175,21 +175,9 @@ pub(crate) fn repository(reference: &str) -> &str {
 }
 
 fn is_for(image: &ImageInspect, arch: Arch) -> bool {
-    let name = go_arch(arch);
+    let name = arch.image_platform();
     let name = name.split_once('/').map_or(name, |(name, _)| name);
     image.architecture.as_deref() == Some(name)
-}
-
-fn go_arch(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Aarch64 => "arm64",
-        Arch::Armv6l => "arm/v6",
-        Arch::Armv7l => "arm/v7",
-        Arch::I686 => "386",
-        Arch::Loongarch64 => "loong64",
-        Arch::X86_64 => "amd64",
-        Arch::Ppc64 | Arch::Ppc64le | Arch::Riscv64 | Arch::S390x => arch.as_str(),
-    }
 }
 
 #[cfg(test)]

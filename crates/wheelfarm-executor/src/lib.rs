@@ -25,6 +25,7 @@ mod inputs;
 mod install;
 mod keep;
 mod licenses;
+mod load;
 mod log;
 mod manifest;
 mod output;

@@ -83,6 +83,20 @@ impl Arch {
             .unwrap_or("unknown")
     }
 
+    /// The name in container images' platforms, which is Go's, and behind a slash the variant if there is one:
+    /// `amd64`, `arm/v7` ([OCI image index](https://github.com/opencontainers/image-spec/blob/main/image-index.md)).
+    pub fn image_platform(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "arm64",
+            Self::Armv6l => "arm/v6",
+            Self::Armv7l => "arm/v7",
+            Self::I686 => "386",
+            Self::Loongarch64 => "loong64",
+            Self::X86_64 => "amd64",
+            Self::Ppc64 | Self::Ppc64le | Self::Riscv64 | Self::S390x => self.as_str(),
+        }
+    }
+
     /// Every architecture.
     pub fn all() -> impl Iterator<Item = Self> {
         ARCHES.iter().map(|(arch, _)| *arch)
