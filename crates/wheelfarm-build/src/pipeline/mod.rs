@@ -38,7 +38,7 @@ pub use explain::{Explanation, explain};
 pub use memo::Memo;
 pub use outcome::recipe_lines;
 pub use outlook::{Next, Outlook, look};
-pub use prove::{ProveRequest, prove};
+pub use prove::{ProveRequest, prove, proved};
 pub use raw::{Prepared, RawWheel};
 pub use reproduce::reproduce;
 pub use resolve::{Attempt, resolve, try_resolve};

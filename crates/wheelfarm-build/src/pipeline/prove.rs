@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::StreamExt as _;
 use serde_json::json;
-use wheelfarm_types::{Digest, ProjectName};
+use wheelfarm_store::{Store, StoreError};
+use wheelfarm_types::{Digest, ProjectName, PythonVersion, WheelFilename};
 
 use super::context::Context;
 use super::slots::Claim;
@@ -15,6 +17,9 @@ use crate::matrix::Cell;
 use crate::records::{BUILD_SCHEMA, PinnedFile, Proof, ProofInputs, ProofRecord, kind};
 
 const PROVE_PY: &str = include_str!("../scripts/prove.py");
+
+/// How many records are read at a time.
+const READS: usize = 32;
 
 /// Wheels of one cell that are installed together; those that we built are proved.
 #[derive(Debug)]
@@ -48,6 +53,46 @@ pub async fn prove(
     let mut proofs = prove_in(context, request, &bare, Vec::new()).await?;
     proofs.extend(prove_in(context, request, &needing, packages).await?);
     Ok(proofs)
+}
+
+/// Those of `wheels` that are on record as proved with `python`, whatever was installed beside them. Reads proofs of the
+/// store until all are found: who asks for a part of what was built once has no key of a proof.
+pub async fn proved(
+    store: &Store,
+    python: PythonVersion,
+    wheels: &BTreeSet<Digest>,
+) -> Result<BTreeSet<Digest>, StoreError> {
+    let mut found = BTreeSet::new();
+    if wheels.is_empty() {
+        return Ok(found);
+    }
+    let keys = store.records(kind::PROOF).await?;
+    let records = futures::stream::iter(keys)
+        .map(async |key| store.record::<ProofRecord>(kind::PROOF, &key).await)
+        .buffer_unordered(READS);
+    let mut records = std::pin::pin!(records);
+    while let Some(record) = records.next().await {
+        // One that is gone was collected meanwhile.
+        let Some(record) = record? else { continue };
+        found.extend(record.proved(python).filter(|wheel| wheels.contains(wheel)));
+        if found.len() == wheels.len() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+impl ProofRecord {
+    /// The wheels that it proves for `python`.
+    fn proved(&self, python: PythonVersion) -> impl Iterator<Item = Digest> {
+        let wheels = self.inputs.wheels.iter();
+        let wheels = wheels.filter(move |_| self.inputs.python == python);
+        wheels.filter_map(|wheel| {
+            let filename: WheelFilename = wheel.name.parse().ok()?;
+            let proof = self.proofs.get(&filename.project().ok()?)?;
+            proof.failed.is_empty().then_some(wheel.sha256)
+        })
+    }
 }
 
 /// Proves `ours`, with `packages` added to the bare runtime.
@@ -182,4 +227,51 @@ async fn prove_in(
             .await?;
     }
     Ok(proofs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wheel_is_proved_by_any_proof_with_its_python() {
+        let store = Store::open("memory:").await.unwrap();
+        let (good, bad, beside) = (Digest::of("good"), Digest::of("bad"), Digest::of("beside"));
+        let file = |name: &str, sha256| PinnedFile {
+            name: format!("{name}-1.0-py3-none-any.whl"),
+            sha256,
+        };
+        let failed = Proof {
+            failed: BTreeMap::from([("bad".to_owned(), "no".to_owned())]),
+            ..Proof::default()
+        };
+        let record = ProofRecord {
+            inputs: ProofInputs {
+                schema: BUILD_SCHEMA,
+                runtime: "runtime".to_owned(),
+                python: "3.11".parse().unwrap(),
+                interpreter: None,
+                wheels: vec![file("good", good), file("bad", bad), file("beside", beside)],
+                tests: BTreeMap::new(),
+                packages: Vec::new(),
+                script: Digest::of(""),
+            },
+            runtime_content: Digest::of(""),
+            proofs: BTreeMap::from([
+                ("good".parse().unwrap(), Proof::default()),
+                ("bad".parse().unwrap(), failed),
+            ]),
+            log: Digest::of(""),
+        };
+        let key = Digest::of("key");
+        store
+            .create_record(kind::PROOF, &key, &record)
+            .await
+            .unwrap();
+        let all = BTreeSet::from([good, bad, beside]);
+        let found = proved(&store, "3.11".parse().unwrap(), &all).await.unwrap();
+        assert_eq!(found, BTreeSet::from([good]));
+        let found = proved(&store, "3.12".parse().unwrap(), &all).await.unwrap();
+        assert_eq!(found, BTreeSet::new());
+    }
 }
