@@ -28,6 +28,11 @@ impl AtomicFile {
         })
     }
 
+    /// The file itself, for what the kernel can do with it.
+    pub(crate) fn file(&self) -> &std::fs::File {
+        self.file.as_file()
+    }
+
     /// Where it is written.
     pub fn writer(&mut self) -> &mut impl io::Write {
         self.file.as_file_mut()

@@ -6,13 +6,17 @@
 
 mod atomic;
 mod duplicates;
+mod image;
 mod order;
+mod placing;
 mod plan;
 mod run;
 mod wheelhouse;
 
 pub use atomic::{AtomicFile, write_atomic};
 pub use duplicates::{Carrier, Duplicate, duplicates};
+pub use image::{ImageName, ImageNameError, WHEELHOUSE, WheelhouseImage};
+pub use placing::{Placing, place_wheelhouse};
 pub use plan::{CellPlan, Plan, PlannedJob, estimate, plan};
 pub use run::{BuildRequest, BuiltWheel, Failure, FromSource, Report, run};
 pub use wheelhouse::{

@@ -27,6 +27,9 @@ pub enum WheelhouseError {
     /// A wheel could not be downloaded.
     #[error("{0}")]
     Download(String),
+    /// Two wheels that cannot lie in one directory.
+    #[error("two wheels are called `{0}` and have other bytes")]
+    TwoContents(String),
 }
 
 /// A wheel to be delivered: what is to be known of it, wherever its bytes are.
@@ -98,7 +101,6 @@ pub async fn write_delivered(
     bring: impl AsyncFn(&Delivered, &mut AtomicFile) -> Result<(), WheelhouseError>,
 ) -> Result<Vec<PathBuf>, WheelhouseError> {
     fs_err::create_dir_all(directory)?;
-    let mut cells: BTreeMap<&str, Vec<&Delivered>> = BTreeMap::new();
     for wheel in wheels {
         let path = directory.join(wheel.filename.to_string());
         if !has_digest(&path, wheel.size, &wheel.sha256)? {
@@ -106,24 +108,40 @@ pub async fn write_delivered(
             bring(wheel, &mut file).await?;
             file.commit()?;
         }
+    }
+    write_locks(wheels, directory)
+}
+
+/// Writes the [`locks`] of `wheels` into `directory`. Files that are there with the right text are left alone. Returns
+/// their paths.
+pub(crate) fn write_locks(
+    wheels: &[Delivered],
+    directory: &Path,
+) -> Result<Vec<PathBuf>, WheelhouseError> {
+    let mut written = Vec::new();
+    for (name, text) in locks(wheels) {
+        let path = directory.join(name);
+        if !fs_err::read_to_string(&path).is_ok_and(|present| present == text) {
+            write_atomic(&path, text.as_bytes())?;
+        }
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// For each cell the names and texts of `requirements-<cell>.txt` and `pylock.<cell>.toml`.
+pub(crate) fn locks(wheels: &[Delivered]) -> Vec<(String, String)> {
+    let mut cells: BTreeMap<&str, Vec<&Delivered>> = BTreeMap::new();
+    for wheel in wheels {
         cells.entry(&wheel.cell).or_default().push(wheel);
     }
-    let mut locks = Vec::new();
-    for (cell, wheels) in cells {
-        for (name, text) in [
+    let texts = cells.into_iter().flat_map(|(cell, wheels)| {
+        [
             (format!("requirements-{cell}.txt"), requirements(&wheels)),
             (format!("pylock.{cell}.toml"), pylock(&wheels)),
-        ] {
-            let path = directory.join(name);
-            if fs_err::read_to_string(&path).is_ok_and(|present| present == text) {
-                locks.push(path);
-                continue;
-            }
-            write_atomic(&path, text.as_bytes())?;
-            locks.push(path);
-        }
-    }
-    Ok(locks)
+        ]
+    });
+    texts.collect()
 }
 
 /// The system packages that wheels need where they run, by cell; cells whose wheels need none are left out.
@@ -161,12 +179,17 @@ pub fn write_runtime_packages(
                 _ => continue,
             }
         };
-        let mut text = packages.iter().cloned().collect::<Vec<_>>().join("\n");
-        text.push('\n');
-        write_atomic(&path, text.as_bytes())?;
+        write_atomic(&path, package_list(packages).as_bytes())?;
         written.push(path);
     }
     Ok(written)
+}
+
+/// The text of `runtime-packages-<cell>.txt`.
+pub(crate) fn package_list(packages: &BTreeSet<String>) -> String {
+    let mut text = packages.iter().cloned().collect::<Vec<_>>().join("\n");
+    text.push('\n');
+    text
 }
 
 fn requirements(wheels: &[&Delivered]) -> String {
@@ -204,20 +227,24 @@ fn pylock(wheels: &[&Delivered]) -> String {
     text
 }
 
-fn has_digest(path: &Path, size: u64, digest: &Digest) -> std::io::Result<bool> {
+/// Whether the file at `path` is there with these bytes.
+pub(crate) fn has_digest(path: &Path, size: u64, digest: &Digest) -> std::io::Result<bool> {
     match fs_err::metadata(path) {
-        Ok(metadata) if metadata.len() == size => {
-            let mut file = fs_err::File::open(path)?;
-            let mut hasher = Hasher::default();
-            let mut chunk = vec![0; CHUNK];
-            loop {
-                let length = file.read(&mut chunk)?;
-                if length == 0 {
-                    return Ok(hasher.finish() == *digest);
-                }
-                hasher.update(chunk.get(..length).unwrap_or_default());
-            }
-        }
+        Ok(metadata) if metadata.len() == size => Ok(digest_of(path)? == *digest),
         _ => Ok(false),
+    }
+}
+
+/// The digest of the file at `path`, which is read in pieces.
+pub(crate) fn digest_of(path: &Path) -> std::io::Result<Digest> {
+    let mut file = fs_err::File::open(path)?;
+    let mut hasher = Hasher::default();
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        let read = file.read(&mut piece)?;
+        match piece.get(..read) {
+            Some([]) | None => return Ok(hasher.finish()),
+            Some(piece) => hasher.update(piece),
+        }
     }
 }
