@@ -21,10 +21,22 @@ pub(crate) fn stand_in(
     target: Target,
 ) -> Result<PathBuf, ResolveError> {
     let prefix = directory.join(format!("{}-{target}", python.abi_tag()));
-    let executable = prefix
-        .join("bin")
-        .join(format!("python{}", python.release()));
-    let description = description(&prefix, &executable, python, target);
+    let executable = executable_in(&prefix, python);
+    stand_in_of(directory, &prefix, &executable, python, target)
+}
+
+/// Writes a stand-in under `directory`, which is anywhere, for an interpreter in `prefix` that is called as
+/// `executable`; returns the stand-in's path.
+pub(crate) fn stand_in_of(
+    directory: &Path,
+    prefix: &Path,
+    executable: &Path,
+    python: PythonVersion,
+    target: Target,
+) -> Result<PathBuf, ResolveError> {
+    let description = description(prefix, executable, python, target);
+    let prefix = directory.join(format!("{}-{target}", python.abi_tag()));
+    let executable = executable_in(&prefix, python);
     // A quoted here-document: the shell expands nothing in it.
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in\n*get_interpreter_info*) cat <<'END'\n{description}\nEND\n;;\n*) echo {REFUSAL} >&2; exit 1;;\nesac\n"
@@ -42,6 +54,18 @@ pub(crate) fn stand_in(
     Ok(executable)
 }
 
+fn executable_in(prefix: &Path, python: PythonVersion) -> PathBuf {
+    prefix
+        .join("bin")
+        .join(format!("python{}", python.release()))
+}
+
+/// The directory below `lib` in which a Python has its packages: `python3.11`, `python3.13t`.
+pub(crate) fn library_directory(python: PythonVersion) -> String {
+    let threads = if python.free_threaded { "t" } else { "" };
+    format!("python{}{threads}", python.release())
+}
+
 /// What uv's `get_interpreter_info` prints for a CPython in `prefix`, in the form of the pinned uv.
 fn description(
     prefix: &Path,
@@ -56,10 +80,11 @@ fn description(
     };
     let release = python.release();
     let full = format!("{release}.0");
-    let lib = prefix.join("lib").join(format!("python{release}"));
+    let library = library_directory(python);
+    let lib = prefix.join("lib").join(&library);
     let site_packages = lib.join("site-packages");
-    let include = format!("include/python{release}");
-    let relative_site_packages = format!("lib/python{release}/site-packages");
+    let include = format!("include/{library}");
+    let relative_site_packages = format!("lib/{library}/site-packages");
     let scheme = serde_json::json!({
         "platlib": site_packages, "purelib": site_packages, "include": prefix.join(&include),
         "scripts": prefix.join("bin"), "data": prefix,
