@@ -13,6 +13,7 @@ mod daemon;
 mod dispatch;
 mod emulated;
 mod engine;
+mod exporting;
 mod failing_builds;
 mod farm_builds;
 mod given_sources;

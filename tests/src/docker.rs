@@ -261,6 +261,70 @@ impl Engine {
         result
     }
 
+    /// Builds an image from a Dockerfile, with the classic builder and no cache, and calls it `tag`; what the build printed.
+    /// `directories` are what it may copy, by their names there. An error if it fails.
+    pub fn build_image(
+        &self,
+        dockerfile: &str,
+        directories: &[(&str, &Path)],
+        tag: &str,
+    ) -> Result<String> {
+        let mut context = tar::Builder::new(Vec::new());
+        context.follow_symlinks(false);
+        for (name, directory) in directories {
+            context.append_dir_all(name, directory)?;
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_size(dockerfile.len() as u64);
+        header.set_mode(0o644);
+        context.append_data(&mut header, "Dockerfile", dockerfile.as_bytes())?;
+        let context = context.into_inner()?;
+        let path = format!(
+            "/build?t={}&nocache=1&rm=1&forcerm=1&networkmode=none",
+            encode(tag)
+        );
+        let (status, body) = self.request("POST", &path, "application/x-tar", &context)?;
+        check(status, &path, &body)?;
+        let mut printed = String::new();
+        for line in String::from_utf8_lossy(&body).lines() {
+            let line: Value = serde_json::from_str(line)?;
+            if let Some(error) = line.get("error").and_then(Value::as_str) {
+                bail!("{printed}\n{error}");
+            }
+            printed.push_str(
+                line.get("stream")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default(),
+            );
+        }
+        Ok(printed)
+    }
+
+    /// Loads a tar file of an image, as `docker load` does.
+    pub fn load_image(&self, archive: &[u8]) -> Result<()> {
+        let path = "/images/load?quiet=1";
+        let (status, body) = self.request("POST", path, "application/x-tar", archive)?;
+        check(status, path, &body)
+    }
+
+    /// The digests of an image's layers, unpacked.
+    pub fn image_layers(&self, name: &str) -> Result<Vec<String>> {
+        let image: Value = serde_json::from_slice(&self.get(&format!("/images/{name}/json"))?)?;
+        let layers = image.pointer("/RootFS/Layers").and_then(Value::as_array);
+        let layers = layers.context("an image without layers")?.iter();
+        Ok(layers
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Takes an image's name away, and the image if it has no other.
+    pub fn remove_image(&self, name: &str) -> Result<()> {
+        let path = format!("/images/{name}?force=1");
+        let (status, body) = self.request("DELETE", &path, "text/plain", &[])?;
+        check(status, &path, &body)
+    }
+
     /// Runs a command in a container that runs: exit code, and what it printed.
     pub fn exec(&self, container: &str, command: &[&str]) -> Result<(i64, String)> {
         let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command });

@@ -177,6 +177,43 @@ pub fn uv_wheel() -> Result<&'static Path> {
     }
 }
 
+/// A wheel of pip, downloaded once through pip's own settings: for images that have a Python and no pip.
+pub fn pip_wheel() -> Result<&'static Path> {
+    static WHEEL: LazyLock<Result<PathBuf, String>> =
+        LazyLock::new(|| obtain_pip().map_err(|error| format!("{error:#}")));
+    match &*WHEEL {
+        Ok(path) => Ok(path),
+        Err(message) => bail!("{message}"),
+    }
+}
+
+fn obtain_pip() -> Result<PathBuf> {
+    let directory = kept_directory()?.join("pip-wheel");
+    let found = || -> Result<Option<PathBuf>> {
+        let mut entries = fs_err::read_dir(&directory)?;
+        Ok(entries.next().transpose()?.map(|entry| entry.path()))
+    };
+    fs_err::create_dir_all(&directory)?;
+    if let Some(path) = found()? {
+        return Ok(path);
+    }
+    process::run(
+        Command::new("python3")
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--only-binary=:all:",
+            ])
+            .arg("--dest")
+            .arg(&directory)
+            .arg("pip"),
+    )?;
+    found()?.context("pip downloaded no wheel of itself")
+}
+
 fn obtain_uv() -> Result<PathBuf> {
     let pin = repository().join("crates/wheelfarm-resolve/src/uv.toml");
     let pin: toml::Table = toml::from_str(&fs_err::read_to_string(pin)?)?;

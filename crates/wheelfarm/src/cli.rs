@@ -1,6 +1,7 @@
 //! The command line. Knows nothing of what the words do.
 
 pub(crate) mod build;
+pub(crate) mod export;
 pub(crate) mod index;
 pub(crate) mod inspect;
 pub(crate) mod refresh;
@@ -71,6 +72,10 @@ pub(crate) enum Command {
     Build(Box<build::BuildArgs>),
     /// Show what `build` would do, and why; starts nothing
     Plan(Box<build::PlanArgs>),
+    /// Hand out wheels of the store for a runtime stage; builds nothing and needs no container engine
+    ///
+    /// Ends with 1, and writes nothing, if one of them is not in the store.
+    Export(Box<export::ExportArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
     /// Edit ELF files with the options of patchelf, whose place it takes in scripts

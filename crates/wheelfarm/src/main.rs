@@ -10,6 +10,7 @@ mod exit;
 mod farm;
 mod index_settings;
 mod netrc;
+mod no_engine;
 mod pip_config;
 mod printer;
 mod progress;
@@ -74,6 +75,7 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
     match cli.command {
         Command::Build(args) => wait(commands::build::run(global, args, printer)),
         Command::Plan(args) => wait(commands::plan::run(global, args, printer)),
+        Command::Export(args) => wait(commands::export::run(global, args, printer)),
         Command::Images(args) => wait(commands::images::run(global, args, printer)),
         Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
         Command::Show(args) => commands::show::run(global, &args, printer),

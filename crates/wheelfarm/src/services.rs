@@ -24,11 +24,11 @@ const FAILURE_EXPIRY: u64 = 24 * 3600;
 /// How long one build may take, in seconds, where nothing else is said.
 const TIMEOUT: u64 = 30 * 60;
 
-/// What a run is put together from.
-pub(crate) struct Parts<'a> {
+/// What a run is put together from: with an engine, or with what stands in for one ([`crate::no_engine`]).
+pub(crate) struct Parts<'a, E = Docker> {
     pub(crate) places: &'a Places,
     pub(crate) index: IndexSettings,
-    pub(crate) docker: &'a Arc<Docker>,
+    pub(crate) docker: &'a Arc<E>,
     pub(crate) cancel: &'a CancellationToken,
     pub(crate) observer: Observer,
 }
@@ -65,8 +65,8 @@ impl Choices {
 }
 
 /// The context of all jobs.
-pub(crate) async fn context(
-    parts: Parts<'_>,
+pub(crate) async fn context<E: Executor + Environments + 'static>(
+    parts: Parts<'_, E>,
     args: &SelectionArgs,
     config: &Config,
     choices: &Choices,

@@ -1,0 +1,45 @@
+//! The arguments of `export`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use wheelfarm_coordinator::ImageName;
+
+use super::build::SelectionArgs;
+
+/// What of the store is handed out, and in which forms.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    /// Directory for the wheels and their locks [default: wheelhouse, if no other form is asked for]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Hard-link wheels to those of the store: only where nobody writes to the directory, nor changes owner or mode
+    #[arg(long)]
+    pub(crate) hard_links: bool,
+    /// Hand out what was built and never imported on a bare runtime
+    #[arg(long)]
+    pub(crate) no_prove: bool,
+    /// Write an image that holds nothing but `/wheelhouse`: an OCI layout in this directory, or a file that ends in .tar
+    #[arg(long, value_name = "PATH")]
+    pub(crate) oci: Option<PathBuf>,
+    /// Give that image to the Docker engine
+    #[arg(long, requires = "tag")]
+    pub(crate) load: bool,
+    /// Name of that image: `wheels`, `registry.example/team/wheels:2026-01`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tag: Option<ImageName>,
+    /// Write a tree of the installed packages, for `PYTHONPATH` of a stage without pip: a directory that is not there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) site: Option<PathBuf>,
+    /// Write a virtual environment that is to be copied to `--prefix`: a directory that is not there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) venv: Option<PathBuf>,
+    /// Where the virtual environment will lie [default: /opt/venv]
+    #[arg(long, value_name = "PATH", requires = "venv")]
+    pub(crate) prefix: Option<PathBuf>,
+    /// The interpreter that a tree will be used with [default: `/usr/bin/python` and the version]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) interpreter: Option<PathBuf>,
+}

@@ -1,0 +1,152 @@
+//! `wheelfarm export`: what a runtime stage installs, out of the store alone.
+
+mod found;
+mod image;
+mod report;
+mod tree;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wheelfarm_coordinator::{BuildRequest, Placing, WheelhouseError, place_wheelhouse};
+
+use self::found::Found;
+use self::report::ExportReport;
+use super::selection::{self, Pull};
+use crate::cli::export::ExportArgs;
+use crate::cli::{Format, GlobalArgs};
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::index_settings;
+use crate::no_engine::NoEngine;
+use crate::printer::Printer;
+use crate::progress::Progress;
+use crate::services::{self, Choices, Parts};
+use crate::settings::{Places, cancellation};
+
+pub(crate) async fn run(
+    global: &GlobalArgs,
+    args: Box<ExportArgs>,
+    printer: Printer,
+) -> Result<Exit, Failure> {
+    if args.tag.is_some() && args.oci.is_none() && !args.load {
+        return Err(
+            Failure::usage("`--tag` names an image, and none is asked for")
+                .with_hint(Some("`--load` or `--oci` make one".to_owned())),
+        );
+    }
+    if args.interpreter.is_some() && !tree::is_wanted(&args) {
+        return Err(
+            Failure::usage("`--interpreter` is for a tree, and none is asked for")
+                .with_hint(Some("`--site` or `--venv` make one".to_owned())),
+        );
+    }
+    let config = Config::load(global)?;
+    let places = Places::open(global, &config).await?;
+    let progress = Progress::new(printer);
+    let found = find(&args, &config, &places, &progress).await;
+    progress.finish();
+    let found = found?;
+    let mut report = ExportReport::new(&found);
+    if found.is_whole() {
+        deliver(&args, &places, &found, &mut report).await?;
+    }
+    match global.format {
+        Format::Json => printer.result(report.to_json()),
+        _ => report.print(printer),
+    }
+    found.complain(printer);
+    Ok(found.exit())
+}
+
+/// What the store has of what is asked for. Locks that builds left there are taken, however old they are.
+async fn find(
+    args: &ExportArgs,
+    config: &Config,
+    places: &Places,
+    progress: &Progress,
+) -> Result<Found, Failure> {
+    let selected = &args.selection;
+    let inputs = selection::inputs(selected, config)?;
+    let (index, _) = index_settings::read(&inputs.index);
+    let cancel = cancellation();
+    let engine = Arc::new(NoEngine);
+    let cells = selection::cells(selected, config, &places.store, &NoEngine, Pull::Never).await?;
+    let parts = Parts {
+        places,
+        index,
+        docker: &engine,
+        cancel: &cancel,
+        observer: progress.observer(),
+    };
+    let mut context = services::context(parts, selected, config, &Choices::default()).await?;
+    if !selected.upgrade {
+        context.freshness.locks_not_before = 0;
+    }
+    let written = [
+        out(args),
+        args.oci.clone(),
+        args.site.clone(),
+        args.venv.clone(),
+    ];
+    let exclude: Vec<_> = written.iter().flatten().map(PathBuf::as_path).collect();
+    let wanted = selection::wanted(selected, &inputs, &context, &exclude).await?;
+    let request = BuildRequest {
+        wanted,
+        cells: cells.into_iter().map(Arc::new).collect(),
+        from_source: selection::from_source(selected, &config.farm.from_source)?,
+        only_upstream: selection::only_upstream(selected, &config.farm.only_upstream)?,
+        prove: false,
+        check_reproducible: false,
+    };
+    let plan = wheelfarm_coordinator::plan(&context, &request);
+    let plan = cancel.run_until_cancelled(plan).await;
+    let plan = plan.ok_or_else(|| Failure {
+        exit: Exit::Interrupted,
+        ..Failure::usage("cancelled")
+    })?;
+    Found::new(&places.store, plan, !args.no_prove).await
+}
+
+/// Writes what was found, in all forms that are asked for.
+async fn deliver(
+    args: &ExportArgs,
+    places: &Places,
+    found: &Found,
+    report: &mut ExportReport,
+) -> Result<(), Failure> {
+    if let Some(out) = out(args) {
+        let placing = if args.hard_links {
+            Placing::HardLink
+        } else {
+            Placing::Copy
+        };
+        let wheels = &found.delivered();
+        let locks = place_wheelhouse(&places.store, wheels, &out, placing).await;
+        report.wheelhouse(&out, locks.map_err(failed)?);
+    }
+    if args.oci.is_some() || args.load {
+        report.image = Some(image::deliver(args, places, found).await?);
+    }
+    if tree::is_wanted(args) {
+        report.trees = tree::deliver(args, places, found).await?;
+    }
+    Ok(())
+}
+
+/// Where the wheelhouse is written, if it is.
+fn out(args: &ExportArgs) -> Option<PathBuf> {
+    let other = args.oci.is_some() || args.load || tree::is_wanted(args);
+    let default = (!other).then(|| PathBuf::from("wheelhouse"));
+    args.out.clone().or(default)
+}
+
+fn failed(error: WheelhouseError) -> Failure {
+    match error {
+        WheelhouseError::TwoContents(_) => Failure::finding(error.to_string()).with_hint(Some(
+            "export their cells to directories of their own".to_owned(),
+        )),
+        WheelhouseError::Store(error) => error.into(),
+        error => Failure::machine(error.to_string()),
+    }
+}
