@@ -239,7 +239,7 @@ pub(crate) fn has_digest(path: &Path, size: u64, digest: &Digest) -> std::io::Re
 pub(crate) fn digest_of(path: &Path) -> std::io::Result<Digest> {
     let mut file = fs_err::File::open(path)?;
     let mut hasher = Hasher::default();
-    let mut piece = vec![0; 1 << 16];
+    let mut piece = vec![0; CHUNK];
     loop {
         let read = file.read(&mut piece)?;
         match piece.get(..read) {
