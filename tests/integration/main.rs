@@ -50,6 +50,7 @@ mod stores;
 mod support;
 mod transport;
 mod unstated_metadata;
+mod upload_storms;
 mod uploads;
 mod upstream;
 mod warm;

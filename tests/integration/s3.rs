@@ -35,11 +35,20 @@ fn server() -> Arc<S3> {
 }
 
 /// A new bucket's address, and settings with which it is opened. It is there as long as the server is held.
-fn bucket(name: &str) -> (Arc<S3>, String, Settings) {
+pub(crate) fn bucket(name: &str) -> (Arc<S3>, String, Settings) {
     let server = server();
     server.make_bucket(name).unwrap();
     let settings = settings(&server);
     (server, format!("s3://{name}/some/prefix"), settings)
+}
+
+/// A machine whose store is the bucket at `address`, with a cache of its own.
+pub(crate) fn machine(server: &S3, address: &str) -> Farm {
+    let farm = Farm::new().unwrap().with("WHEELFARM_STORE", address);
+    let settings = server.environment();
+    settings
+        .iter()
+        .fold(farm, |farm, (name, value)| farm.with(name, value))
 }
 
 fn settings(server: &S3) -> Settings {
@@ -310,14 +319,7 @@ async fn two_registries_on_one_bucket_lose_nothing() {
 fn two_servers_on_one_bucket_are_one_index() {
     needs_docker!();
     let (s3, address, _) = bucket("servers");
-    // Each machine has a cache of its own.
-    let machine = || {
-        let farm = Farm::new().unwrap().with("WHEELFARM_STORE", &address);
-        s3.environment()
-            .iter()
-            .fold(farm, |farm, (name, value)| farm.with(name, value))
-    };
-    let machines = [machine(), machine()];
+    let machines = [machine(&s3, &address), machine(&s3, &address)];
     let secret = writing(&machines[0]);
     let servers = machines
         .each_ref()

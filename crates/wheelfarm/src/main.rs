@@ -14,6 +14,7 @@ mod no_engine;
 mod pip_config;
 mod printer;
 mod progress;
+mod servers;
 mod services;
 mod settings;
 mod units;

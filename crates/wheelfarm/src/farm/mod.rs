@@ -13,12 +13,12 @@ use serde_json::Value;
 use wheelfarm_build::{Event, Observer};
 use wheelfarm_coordinator::AtomicFile;
 use wheelfarm_index::BuildRequest;
-use wheelfarm_resolve::IndexSettings;
+use wheelfarm_resolve::{IndexSettings, chain};
 use wheelfarm_types::{Digest, Hasher};
 
 use self::sse::Parser;
 use crate::exit::{Exit, Failure};
-use crate::netrc;
+use crate::servers::{self, Login};
 
 /// Seconds that are waited after the connection is lost, one after the other; then the farm counts as gone.
 const PATIENCE: [u64; 8] = [1, 2, 4, 8, 15, 30, 60, 60];
@@ -29,7 +29,7 @@ const LONGEST: usize = 64 << 20;
 pub(crate) struct Farm {
     client: Client,
     base: Url,
-    token: Option<String>,
+    login: Option<Login>,
 }
 
 /// A build that the farm has begun, or joined.
@@ -86,50 +86,19 @@ impl Farm {
         token: Option<&str>,
         settings: &IndexSettings,
     ) -> Result<Self, Failure> {
-        let wrong = |what: String| Failure::usage(format!("the farm's address: {what}"));
-        let mut base: Url = address.parse().map_err(|error| wrong(format!("{error}")))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
-            return Err(wrong(
-                "it must begin with `https://` or `http://`".to_owned(),
-            ));
-        }
-        let in_address = base.password().map(str::to_owned);
-        let host = base.host_str().unwrap_or_default().to_owned();
-        let with_port = base.port().map(|port| format!("{host}:{port}"));
-        let in_netrc = || {
-            let known = netrc::read().into_iter();
-            let mut of_host =
-                known.filter(|known| known.host == host || Some(&known.host) == with_port.as_ref());
-            of_host.next().map(|known| known.password)
-        };
-        let token = token.map(str::to_owned).or(in_address).or_else(in_netrc);
-        // A base without a host cannot have these set; ours has one.
-        let _is_set = base.set_username("").and_then(|()| base.set_password(None));
+        let (mut base, login) = servers::address(address, token, "the farm's address")?;
         base.set_query(None);
-        base.set_fragment(None);
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let mut client = Client::builder()
-            .user_agent(concat!("wheelfarm/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(20))
+        let client = servers::client(settings, |client| {
             // The server says something every 15 seconds.
-            .read_timeout(Duration::from_secs(60));
-        if let Some(path) = &settings.ca_bundle {
-            let pem = fs_err::read(path).map_err(|error| Failure::machine(error.to_string()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| {
-                let path = path.display();
-                Failure::machine(format!("`{path}` is no PEM file of certificates: {error}"))
-            })?;
-            client = client.tls_certs_merge(certificates);
-        }
-        let client = client
-            .build()
-            .map_err(|error| Failure::machine(chain(&error)))?;
+            client.read_timeout(Duration::from_secs(60))
+        })?;
         Ok(Self {
             client,
             base,
-            token,
+            login,
         })
     }
 
@@ -147,8 +116,8 @@ impl Farm {
     }
 
     fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.token {
-            Some(token) => request.basic_auth("__token__", Some(token)),
+        match &self.login {
+            Some(login) => request.basic_auth(&login.user, Some(&login.password)),
             None => request,
         }
     }
@@ -381,15 +350,4 @@ async fn limited(response: Response) -> Result<Vec<u8>, String> {
         }
     }
     Ok(body)
-}
-
-/// An error with its causes: the first alone says only that a request failed.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

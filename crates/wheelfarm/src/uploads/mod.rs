@@ -1,7 +1,6 @@
 //! Files for an index server: read, described as the upload API wants it, and sent.
 //!
-//! The API is the one that twine speaks
-//! ([upload API](https://docs.pypi.org/api/upload/)): a form with the file, its digests and its core metadata.
+//! The API is the one that twine speaks and that PyPI documents as its upload API: a form with the file, its digests and its core metadata.
 
 mod address;
 mod answer;
@@ -22,9 +21,9 @@ use wheelfarm_resolve::{IndexSettings, chain};
 pub(crate) use self::artifact::Artifact;
 pub(crate) use self::meter::Meter;
 
-use self::address::{Login, Place};
 use self::answer::{Answer, Lost};
 use crate::exit::Failure;
+use crate::servers::{self, Login};
 
 /// How long nothing may be sent, and an answer may be waited for: the other side audits what it was sent.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -68,23 +67,11 @@ impl Index {
         token: Option<&str>,
         settings: &IndexSettings,
     ) -> Result<Self, Failure> {
-        let Place { address, login } = address::place(address, channel, token)?;
-        let mut client = Client::builder()
-            .user_agent(concat!("wheelfarm/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(20))
+        let (address, login) = address::place(address, channel, token)?;
+        let client = servers::client(settings, |client| {
             // A body that is being sent cannot be sent again elsewhere.
-            .redirect(Policy::none());
-        if let Some(path) = &settings.ca_bundle {
-            let pem = fs_err::read(path).map_err(|error| Failure::machine(error.to_string()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| {
-                let path = path.display();
-                Failure::machine(format!("`{path}` is no PEM file of certificates: {error}"))
-            })?;
-            client = client.tls_certs_merge(certificates);
-        }
-        let client = client
-            .build()
-            .map_err(|error| Failure::machine(chain(&error)))?;
+            client.redirect(Policy::none())
+        })?;
         Ok(Self {
             client,
             address,
