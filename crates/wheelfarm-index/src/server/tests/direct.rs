@@ -86,8 +86,9 @@ async fn the_router_would_say_the_same() {
         ("GET", whole.clone(), known.clone(), 304),
         ("HEAD", whole.clone(), known, 304),
         ("GET", whole.replace("py3", "py2"), String::new(), 404),
-        ("GET", format!("/simple/{name}/"), String::new(), 404),
+        ("GET", format!("/simple/{name}/"), String::new(), 301),
         ("GET", "/simple/X/".to_owned(), String::new(), 301),
+        ("GET", "/simple/y/".to_owned(), String::new(), 404),
         (
             "GET",
             "/simple/x/?format=nonsense".to_owned(),
