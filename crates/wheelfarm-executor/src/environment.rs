@@ -18,6 +18,7 @@ use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
 use wheelfarm_build::environment::{
     EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage, manifest_digest,
 };
+use wheelfarm_types::Digest;
 
 use crate::docker::{Docker, Shared};
 use crate::error::{Result, cancelled, engine, error, hinted};
@@ -44,14 +45,7 @@ const LOG_SIZE: u64 = 1 << 20;
 impl Docker {
     /// The image of a recorded environment, if the engine has it with exactly these packages.
     pub async fn find_environment(&self, record: &EnvironmentRecord) -> Result<Option<String>> {
-        let name = format!("{REPOSITORY}:{}", tag(&record.recipe));
-        let Some(image) = self.shared.inspect(&name).await? else {
-            return Ok(None);
-        };
-        let labels = image.config.and_then(|config| config.labels);
-        let manifest = labels.and_then(|mut labels| labels.remove(LABEL_MANIFEST));
-        let same = manifest == Some(record.manifest_digest().to_string());
-        Ok(image.id.filter(|_| same))
+        present(&self.shared, &record.recipe, &record.manifest_digest()).await
     }
 
     /// Makes an environment: installs the recipe's packages over the builder image, with network and as root,
@@ -97,6 +91,21 @@ impl Docker {
         })
         .await
     }
+}
+
+/// The image of a recipe with the packages of exactly this manifest.
+async fn present(
+    shared: &Shared,
+    recipe: &EnvironmentRecipe,
+    manifest: &Digest,
+) -> Result<Option<String>> {
+    let name = format!("{REPOSITORY}:{}", tag(recipe));
+    let Some(image) = shared.inspect(&name).await? else {
+        return Ok(None);
+    };
+    let labels = image.config.and_then(|config| config.labels);
+    let found = labels.and_then(|mut labels| labels.remove(LABEL_MANIFEST));
+    Ok(image.id.filter(|_| found == Some(manifest.to_string())))
 }
 
 async fn make(
@@ -259,7 +268,8 @@ async fn run(scope: &Scope, container: &str, stdout: &mut Stdout, log: &mut Log)
     Ok(())
 }
 
-/// Makes an image of the container; returns its id.
+/// Makes an image of the container, unless there is one with the same packages; returns its id. Builds with another
+/// store may be about to use that one.
 async fn commit(
     scope: &Scope,
     container: &str,
@@ -267,6 +277,10 @@ async fn commit(
     manifest: &[SystemPackage],
 ) -> Result<String> {
     let shared = &scope.shared;
+    let manifest = manifest_digest(manifest);
+    if let Some(image) = present(shared, recipe, &manifest).await? {
+        return Ok(image);
+    }
     let tag = tag(recipe);
     let name = format!("{REPOSITORY}:{tag}");
     let before = shared.inspect(&name).await?.and_then(|image| image.id);
@@ -278,10 +292,7 @@ async fn commit(
         .map(|label| (label, String::new()))
         .collect();
     labels.insert(LABEL_RECIPE.to_owned(), recipe.digest().to_string());
-    labels.insert(
-        LABEL_MANIFEST.to_owned(),
-        manifest_digest(manifest).to_string(),
-    );
+    labels.insert(LABEL_MANIFEST.to_owned(), manifest.to_string());
     let config = ContainerConfig {
         labels: Some(labels),
         cmd: Some(vec!["/bin/sh".to_owned()]),
