@@ -22,7 +22,9 @@ const BROTLI_QUALITY: u32 = 5;
 const BROTLI_WINDOW: u32 = 22;
 const GZIP_LEVEL: i32 = 6;
 /// Bytes from which on a page is kept as a file as well.
-const LARGE: usize = 64 << 10;
+const LARGE: usize = 16 << 10;
+/// What a file counts beside its bytes, so that there are never many of them open.
+const FILE: usize = 64 << 10;
 /// What a page costs in memory beside its bytes: headers and places in tables.
 const OVERHEAD: usize = 1500;
 
@@ -90,8 +92,8 @@ impl Page {
 
     /// About how many bytes of memory it takes.
     pub(crate) fn weight(&self) -> usize {
-        let copies = if self.file.is_some() { 2 } else { 1 };
-        self.body.len() * copies + OVERHEAD
+        let file = self.file.as_ref().map_or(0, |_| self.body.len() + FILE);
+        self.body.len() + file + OVERHEAD
     }
 
     /// How many bytes the page itself has.
