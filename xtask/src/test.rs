@@ -7,7 +7,7 @@ use crate::steps::{Steps, cargo, show};
 use crate::{images, packages};
 
 /// Integration tests at a time: they wait for the engine more than they compute.
-const THREADS: &str = "3";
+const THREADS: &str = "2";
 
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::default();
