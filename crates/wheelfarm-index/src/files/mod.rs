@@ -10,10 +10,10 @@ mod tests;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use wheelfarm_types::{Digest, ProjectName, SdistFilename, WheelFilename};
@@ -39,14 +39,13 @@ async fn file(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((digest, filename)): Path<(String, String)>,
-    visit: Option<Extension<Arc<Visit>>>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = Asked {
         method: &method,
         headers: &headers,
-        outbox: visit.as_ref().and_then(|visit| visit.outbox.as_ref()),
+        outbox: caller.outbox(),
     };
     find(&app, &caller, asked, &digest, &filename).await
 }
@@ -63,7 +62,7 @@ pub(crate) async fn direct(app: &App, visit: &Arc<Visit>, parts: &Parts) -> Opti
     let asked = Asked {
         method: &parts.method,
         headers: &parts.headers,
-        outbox: visit.outbox.as_ref(),
+        outbox: caller.outbox(),
     };
     let found = find(app, &caller, asked, digest, filename).await;
     Some(found.into_response())
