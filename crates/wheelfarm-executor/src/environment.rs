@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::models::{
-    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount,
+    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig, ImageInspect, Mount,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, RemoveImageOptionsBuilder,
@@ -45,7 +45,8 @@ const LOG_SIZE: u64 = 1 << 20;
 impl Docker {
     /// The image of a recorded environment, if the engine has it with exactly these packages.
     pub async fn find_environment(&self, record: &EnvironmentRecord) -> Result<Option<String>> {
-        present(&self.shared, &record.recipe, &record.manifest_digest()).await
+        let image = self.shared.inspect(&name(&record.recipe)).await?;
+        Ok(id_with(image.as_ref(), &record.manifest_digest()))
     }
 
     /// Makes an environment: installs the recipe's packages over the builder image, with network and as root,
@@ -93,19 +94,20 @@ impl Docker {
     }
 }
 
-/// The image of a recipe with the packages of exactly this manifest.
-async fn present(
-    shared: &Shared,
-    recipe: &EnvironmentRecipe,
-    manifest: &Digest,
-) -> Result<Option<String>> {
-    let name = format!("{REPOSITORY}:{}", tag(recipe));
-    let Some(image) = shared.inspect(&name).await? else {
-        return Ok(None);
-    };
-    let labels = image.config.and_then(|config| config.labels);
-    let found = labels.and_then(|mut labels| labels.remove(LABEL_MANIFEST));
-    Ok(image.id.filter(|_| found == Some(manifest.to_string())))
+/// The id of an image of an environment, if it has the packages of exactly this manifest.
+fn id_with(image: Option<&ImageInspect>, manifest: &Digest) -> Option<String> {
+    let image = image?;
+    let found = image
+        .config
+        .as_ref()?
+        .labels
+        .as_ref()?
+        .get(LABEL_MANIFEST)?;
+    image.id.clone().filter(|_| *found == manifest.to_string())
+}
+
+fn name(recipe: &EnvironmentRecipe) -> String {
+    format!("{REPOSITORY}:{}", tag(recipe))
 }
 
 async fn make(
@@ -278,12 +280,10 @@ async fn commit(
 ) -> Result<String> {
     let shared = &scope.shared;
     let manifest = manifest_digest(manifest);
-    if let Some(image) = present(shared, recipe, &manifest).await? {
-        return Ok(image);
+    let before = shared.inspect(&name(recipe)).await?;
+    if let Some(id) = id_with(before.as_ref(), &manifest) {
+        return Ok(id);
     }
-    let tag = tag(recipe);
-    let name = format!("{REPOSITORY}:{tag}");
-    let before = shared.inspect(&name).await?.and_then(|image| image.id);
     // A commit keeps the container's labels; a container made from the image would inherit them, and a sweep
     // would take it for one of ours.
     let mut labels: HashMap<String, String> = scope
@@ -301,13 +301,14 @@ async fn commit(
     let options = CommitContainerOptionsBuilder::new()
         .container(container)
         .repo(REPOSITORY)
-        .tag(&tag)
+        .tag(&tag(recipe))
         .build();
     let committed = shared
         .transfer
         .commit_container(options, config)
         .await
         .map_err(engine(format!("make an image of the {}", scope.action)))?;
+    let before = before.and_then(|image| image.id);
     forget(shared, before, &committed.id).await;
     Ok(committed.id)
 }
