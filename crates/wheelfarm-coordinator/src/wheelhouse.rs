@@ -2,18 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 use wheelfarm_store::{Store, StoreError};
-use wheelfarm_types::{Digest, Hasher, ProjectName, PythonVersion, Version, WheelFilename};
+use wheelfarm_types::{Digest, ProjectName, PythonVersion, Version, WheelFilename};
 
 use crate::atomic::{AtomicFile, write_atomic};
 use crate::run::BuiltWheel;
-
-/// Bytes of a wheel that are read at once.
-const CHUNK: usize = 1 << 20;
 
 /// A wheelhouse that could not be written. What was there before is untouched or replaced as a whole, by file.
 #[derive(Debug, thiserror::Error)]
@@ -237,14 +234,5 @@ pub(crate) fn has_digest(path: &Path, size: u64, digest: &Digest) -> std::io::Re
 
 /// The digest of the file at `path`, which is read in pieces.
 pub(crate) fn digest_of(path: &Path) -> std::io::Result<Digest> {
-    let mut file = fs_err::File::open(path)?;
-    let mut hasher = Hasher::default();
-    let mut piece = vec![0; CHUNK];
-    loop {
-        let read = file.read(&mut piece)?;
-        match piece.get(..read) {
-            Some([]) | None => return Ok(hasher.finish()),
-            Some(piece) => hasher.update(piece),
-        }
-    }
+    wheelfarm_store::digest_of(&mut fs_err::File::open(path)?)
 }

@@ -45,4 +45,4 @@ pub use opening::{CacheSettings, Clock, Settings};
 pub use progress::{Part, Progress, Watch};
 pub use store::{Created, Store};
 pub use verify::{Problem, VerifyReport};
-pub use whole::Whole;
+pub use whole::{Whole, digest_of};

@@ -165,20 +165,25 @@ pub(crate) fn damaged(path: &Path, found: &Digest) -> StoreError {
     StoreError::new(StoreErrorKind::Corrupt, path.as_ref(), detail)
 }
 
-/// Reads a file to its end, and goes back to its beginning.
-fn hashed(mut file: File) -> io::Result<(File, Digest)> {
+/// The digest of what is left to read.
+pub fn digest_of(reader: &mut impl Read) -> io::Result<Digest> {
     let mut hasher = Hasher::default();
     let mut chunk = vec![0; CHUNK];
     loop {
-        let length = file.read(&mut chunk)?;
+        let length = reader.read(&mut chunk)?;
         let bytes = chunk.get(..length).unwrap_or_default();
         if bytes.is_empty() {
-            break;
+            return Ok(hasher.finish());
         }
         hasher.update(bytes);
     }
+}
+
+/// Reads a file to its end, and goes back to its beginning.
+fn hashed(mut file: File) -> io::Result<(File, Digest)> {
+    let digest = digest_of(&mut file)?;
     file.rewind()?;
-    Ok((file, hasher.finish()))
+    Ok((file, digest))
 }
 
 async fn blocking<T: Send + 'static>(

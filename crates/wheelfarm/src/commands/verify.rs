@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use wheelfarm_build::provenance::{self, PAYLOAD_TYPE, Statement};
 use wheelfarm_store::Store;
-use wheelfarm_types::{Digest, Hasher};
+use wheelfarm_types::Digest;
 use wheelfarm_wheel::{RecordFinding, Wheel};
 
 use super::provenance::beside;
@@ -223,15 +223,7 @@ fn said(finding: &RecordFinding) -> String {
 fn digest_of(path: &Path) -> Result<Digest, Failure> {
     let usage = |error: std::io::Error| Failure::usage(error.to_string());
     let mut file = fs_err::File::open(path).map_err(usage)?;
-    let mut hasher = Hasher::default();
-    let mut chunk = vec![0; 1 << 16];
-    loop {
-        let read = file.read(&mut chunk).map_err(usage)?;
-        match chunk.get(..read) {
-            Some(bytes) if read > 0 => hasher.update(bytes),
-            _ => return Ok(hasher.finish()),
-        }
-    }
+    wheelfarm_store::digest_of(&mut file).map_err(usage)
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
