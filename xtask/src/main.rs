@@ -5,6 +5,7 @@
     reason = "a program for developers at a terminal"
 )]
 
+mod bases;
 mod bench;
 mod demo;
 mod fuzz;
@@ -25,7 +26,7 @@ struct Command {
     run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 6] = [
+const COMMANDS: [Command; 7] = [
     Command {
         name: "demo",
         help: "run the main job, psycopg2 for three Pythons, from nothing, and prove what it makes",
@@ -40,6 +41,11 @@ const COMMANDS: [Command; 6] = [
         name: "ci",
         help: "what .ci/run does: test",
         run: |arguments| none(arguments).and_then(|()| test::run()),
+    },
+    Command {
+        name: "images",
+        help: "make builder images and bases of final stages that are missing; `--again`: all bases",
+        run: images::run,
     },
     Command {
         name: "bench",

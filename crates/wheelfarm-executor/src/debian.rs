@@ -26,10 +26,10 @@ use crate::images::{ImageRole, debian_tag, facts, platform};
 const LABEL_IMAGE: &str = "wheelfarm.image";
 /// The time of every file that is newer: 1980-01-01, the earliest that a zip file can hold. With this variable
 /// set Python's byte code is checked by content, so it stays valid.
-const EPOCH: &str = "315532800";
-/// Empties what differs from run to run: caches, logs, the identity of the machine, and the byte code of Python 3.9,
+pub const EPOCH: &str = "315532800";
+/// Hooks of mmdebstrap (`--customize-hook`). They empty what differs from run to run: caches, logs, the identity of the machine, and the byte code of Python 3.9,
 /// whose compiler marks shared constants by how often they happen to be in use (later ones do not).
-const CLEAN: [&str; 4] = [
+pub const CLEAN: [&str; 4] = [
     r#"rm -rf "$1"/var/cache/ldconfig/aux-cache "$1"/var/cache/apt/* "$1"/var/cache/debconf/*-old "$1"/var/lib/apt/lists/* "$1"/var/lib/dpkg/*-old "$1"/var/lib/dbus/machine-id "$1"/etc/hostname "$1"/etc/resolv.conf"#,
     r#"find "$1"/var/log -type f -delete"#,
     r#"if [ -d "$1"/usr/lib/python3.9 ]; then find "$1"/usr -name '*.pyc' -delete; fi"#,

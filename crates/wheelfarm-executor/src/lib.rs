@@ -39,6 +39,7 @@ mod settings;
 mod sweep;
 mod tools;
 
+pub use debian::{CLEAN, EPOCH};
 pub use debian_source::python_source;
 pub use docker::Docker;
 pub use images::{ImageRole, ListedImage};

@@ -1,0 +1,49 @@
+//! Bases of final stages, made from Debian packages: for where no registry is in reach. Each stands in for an image
+//! that everybody has, so that the same Dockerfiles build on either.
+
+mod debian_slim;
+mod distroless;
+mod postgres;
+mod python_slim;
+mod root;
+
+use wheelfarm_tests::anyhow::{Context, Result};
+use wheelfarm_tests::docker::Engine;
+
+struct Base {
+    image: &'static str,
+    make: fn(image: &str) -> Result<()>,
+}
+
+const BASES: [Base; 4] = [
+    Base {
+        image: "wheelfarm/debian-slim:12",
+        make: debian_slim::make,
+    },
+    Base {
+        image: "wheelfarm/python-slim:3.11",
+        make: python_slim::make,
+    },
+    Base {
+        image: "wheelfarm/python-distroless:3.11",
+        make: distroless::make,
+    },
+    Base {
+        image: "wheelfarm/postgres:15",
+        make: postgres::make,
+    },
+];
+
+/// Makes the bases that the engine does not have yet; all of them if `again`.
+pub(crate) fn build(again: bool) -> Result<()> {
+    let engine = Engine::connect()?;
+    for base in &BASES {
+        if !again && engine.has_image(base.image)? {
+            eprintln!("{} is here", base.image);
+            continue;
+        }
+        eprintln!("making {}", base.image);
+        (base.make)(base.image).with_context(|| format!("{} could not be made", base.image))?;
+    }
+    Ok(())
+}
