@@ -12,6 +12,7 @@ mod fuzz;
 mod images;
 mod packages;
 mod prove;
+mod runtime;
 mod steps;
 mod table;
 mod test;
@@ -26,7 +27,7 @@ struct Command {
     run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 7] = [
+const COMMANDS: [Command; 8] = [
     Command {
         name: "demo",
         help: "run the main job, psycopg2 for three Pythons, from nothing, and prove what it makes",
@@ -34,13 +35,18 @@ const COMMANDS: [Command; 7] = [
     },
     Command {
         name: "test",
-        help: "check formatting, lints and documentation; run all tests, those with Docker included",
-        run: |arguments| none(arguments).and_then(|()| test::run()),
+        help: "check formatting, lints and documentation; run all tests, those with Docker included; `--full`: all examples of final images too",
+        run: test::run,
     },
     Command {
         name: "ci",
         help: "what .ci/run does: test",
-        run: |arguments| none(arguments).and_then(|()| test::run()),
+        run: test::run,
+    },
+    Command {
+        name: "runtime",
+        help: "build, run, check and measure the examples of final images: all, or those that are named",
+        run: runtime::run,
     },
     Command {
         name: "images",

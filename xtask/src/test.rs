@@ -1,15 +1,21 @@
 //! Everything that must pass before a change is taken.
 
-use wheelfarm_tests::anyhow::Result;
+use wheelfarm_tests::anyhow::{Result, bail};
 use wheelfarm_tests::environment::target_directory;
 
 use crate::steps::{Steps, cargo, show};
-use crate::{images, packages};
+use crate::{bases, images, packages, runtime};
 
 /// Integration tests at a time: they wait for the engine more than they compute.
 const THREADS: &str = "2";
 
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let all = match arguments.as_slice() {
+        [] => false,
+        ["--full"] => true,
+        _ => bail!("usage: cargo xtask test [--full]"),
+    };
     let mut steps = Steps::default();
     steps.step("what must be installed", packages::install)?;
     steps.step("formatting", || show(&mut cargo("fmt --all --check")))?;
@@ -48,6 +54,10 @@ pub(crate) fn run() -> Result<()> {
                 .env("WHEELFARM_TEST_DOCKER", "1")
                 .env("WHEELFARM_BIN", &wheelfarm),
         )
+    })?;
+    steps.step("bases of final images", || bases::build(false))?;
+    steps.step("examples of final images", || {
+        runtime::check(&wheelfarm, all)
     })?;
     steps.print();
     Ok(())

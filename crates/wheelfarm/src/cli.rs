@@ -1,6 +1,7 @@
 //! The command line. Knows nothing of what the words do.
 
 pub(crate) mod build;
+pub(crate) mod dockerfile;
 pub(crate) mod export;
 pub(crate) mod index;
 pub(crate) mod inspect;
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     ///
     /// Ends with 1, and writes nothing, if one of them is not in the store.
     Export(Box<export::ExportArgs>),
+    /// Print a Dockerfile, and its .dockerignore, for a final image that is made of the farm's wheels
+    Dockerfile(Box<dockerfile::DockerfileArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
     /// Edit ELF files with the options of patchelf, whose place it takes in scripts

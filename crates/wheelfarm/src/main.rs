@@ -77,6 +77,7 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
         Command::Build(args) => wait(commands::build::run(global, args, printer)),
         Command::Plan(args) => wait(commands::plan::run(global, args, printer)),
         Command::Export(args) => wait(commands::export::run(global, args, printer)),
+        Command::Dockerfile(args) => commands::dockerfile::run(global, &args, printer),
         Command::Images(args) => wait(commands::images::run(global, args, printer)),
         Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
         Command::Show(args) => commands::show::run(global, &args, printer),

@@ -4,6 +4,7 @@ pub(crate) mod build;
 mod build_at_farm;
 pub(crate) mod build_report;
 pub(crate) mod config;
+pub(crate) mod dockerfile;
 pub(crate) mod export;
 mod graft_cache;
 pub(crate) mod images;

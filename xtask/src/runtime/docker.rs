@@ -1,0 +1,74 @@
+//! The engine's command line, as the pages of the examples show it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use wheelfarm_tests::anyhow::Result;
+use wheelfarm_tests::process::run;
+
+/// `docker` with these words; what it printed.
+pub(super) fn docker(words: &[&str]) -> Result<String> {
+    run(Command::new("docker").args(words))
+}
+
+/// An image to be built.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Build<'a> {
+    /// The directory that is sent to the engine.
+    pub(super) context: &'a Path,
+    /// The Dockerfile's name in it.
+    pub(super) dockerfile: &'a str,
+    /// What the image is called.
+    pub(super) tag: &'a str,
+    /// Values of `ARG`s.
+    pub(super) arguments: &'a [(&'a str, &'a str)],
+}
+
+/// What builds may take from the engine's cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cache {
+    /// All that earlier builds left.
+    Warm,
+    /// Nothing, as on a machine that is new.
+    Empty,
+}
+
+/// Which of the engine's two builders works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Builder {
+    /// The one of old, the default up to Docker 22.
+    Classic,
+    /// `BuildKit`.
+    BuildKit,
+}
+
+impl Build<'_> {
+    /// Builds; how many seconds it took.
+    pub(super) fn run(&self, builder: Builder, cache: Cache) -> Result<f64> {
+        let mut command = Command::new("docker");
+        command.env(
+            "DOCKER_BUILDKIT",
+            if builder == Builder::BuildKit {
+                "1"
+            } else {
+                "0"
+            },
+        );
+        // What the usual builds download comes by the machine's network.
+        command.args(["build", "--network", "host", "--quiet"]);
+        if cache == Cache::Empty {
+            command.arg("--no-cache");
+        }
+        for (name, value) in self.arguments {
+            command.arg("--build-arg").arg(format!("{name}={value}"));
+        }
+        command
+            .args(["--tag", self.tag, "--file"])
+            .arg(self.context.join(self.dockerfile))
+            .arg(self.context);
+        let start = Instant::now();
+        run(&mut command)?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
