@@ -2,6 +2,7 @@
 
 import compileall
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -101,7 +102,7 @@ def compile_modules(target):
         stripdir=target,
         prependdir="/",
         quiet=1,
-        invalidation_mode=compileall.PycInvalidationMode.UNCHECKED_HASH,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     if not compiled:
         sys.exit("a module could not be compiled")
