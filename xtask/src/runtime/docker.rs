@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use wheelfarm_tests::anyhow::Result;
+use wheelfarm_tests::anyhow::{Context, Result};
 use wheelfarm_tests::process::run;
 
 /// `docker` with these words; what it printed.
@@ -46,15 +46,12 @@ pub(super) enum Builder {
 impl Build<'_> {
     /// Builds; how many seconds it took.
     pub(super) fn run(&self, builder: Builder, cache: Cache) -> Result<f64> {
-        let mut command = Command::new("docker");
-        command.env(
-            "DOCKER_BUILDKIT",
-            if builder == Builder::BuildKit {
-                "1"
-            } else {
-                "0"
-            },
-        );
+        let (client, buildkit) = match builder {
+            Builder::Classic => ("docker", "0"),
+            Builder::BuildKit => (buildkit_client()?, "1"),
+        };
+        let mut command = Command::new(client);
+        command.env("DOCKER_BUILDKIT", buildkit);
         // What the usual builds download comes by the machine's network.
         command.args(["build", "--network", "host", "--quiet"]);
         if cache == Cache::Empty {
@@ -71,4 +68,19 @@ impl Build<'_> {
         run(&mut command)?;
         Ok(start.elapsed().as_secs_f64())
     }
+}
+
+/// A command line that can use `BuildKit`: from Docker 23 on it needs the plug-in buildx, before it does not. Where there
+/// are two, the distribution's is the older.
+fn buildkit_client() -> Result<&'static str> {
+    let can = |client: &&str| {
+        let answers = |words: &[&str]| run(Command::new(client).args(words)).ok();
+        let version = answers(&["version", "--format", "{{.Client.Version}}"]);
+        let major = version.and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+        major.is_some_and(|major| major < 23) || answers(&["buildx", "version"]).is_some()
+    };
+    let mut clients = ["docker", "/usr/bin/docker"].into_iter();
+    clients
+        .find(can)
+        .context("no `docker` here can use BuildKit: install its plug-in buildx")
 }
