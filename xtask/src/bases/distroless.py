@@ -16,13 +16,16 @@ LEFT_OUT = re.compile(
     | /usr/(s?bin|games|include|src|local)(/.*)?
     | /usr/lib/(binfmt\.d|valgrind|ssl/misc)(/.*)?
     | /usr/lib/python3/.*
-    | /usr/lib/x86_64-linux-gnu/(audit|libmemusage\.so|libpcprofile\.so|libthread_db\.so.*)(/.*)?
-    | /usr/lib/python3\.11/(ensurepip|idlelib|lib2to3|pydoc_data|test|tkinter|turtledemo|config-.*)(/.*)?
-    | /usr/lib/python3\.11/(sitecustomize|pydoc|turtle)\.py
-    # Modules that test the interpreter, and NIS, whose libraries bring Kerberos with them: Python 3.13 has dropped it.
-    | /usr/lib/python3\.11/lib-dynload/(_test.*|_ctypes_test.*|_xxtestfuzz.*|xxlimited.*|nis)\.cpython.*
+    | /usr/lib/x86_64-linux-gnu/(audit|libc_malloc_debug|libmemusage|libpcprofile|libthread_db)(\.so.*|/.*)?
+    | /usr/lib/x86_64-linux-gnu/lib(form|menu|tic|history)w?\.so.*
+    | /usr/lib/python3\.11/(ensurepip|idlelib|lib2to3|msilib|pydoc_data|test|tkinter|turtledemo|venv|config-.*)(/.*)?
+    | /usr/lib/python3\.11/(sitecustomize|_pydecimal|pydoc|turtle)\.py
+    # Modules that test the interpreter; NIS, whose libraries bring Kerberos with them, and which Python 3.13 has dropped;
+    # Berkeley DB, without which `dbm` takes another.
+    | /usr/lib/python3\.11/lib-dynload/(_test.*|_ctypes_test.*|_xxtestfuzz.*|xxlimited.*|nis|ossaudiodev|_dbm)\.cpython.*
     | .*/__pycache__(/.*)?
-    | /usr/share/(base-files|bash-completion|binfmts|ca-certificates|dict|info|lintian|locale|man|menu|misc|pixmaps|python3.*)(/.*)?
+    | /usr/share/doc/.*/(FAQ|examples|.*\.gz)(/.*)?
+    | /usr/share/(base-files|bash-completion|bug|binfmts|ca-certificates|dict|info|lintian|locale|man|menu|misc|pixmaps|python3.*)(/.*)?
     | /usr/share/(applications|games|perl5|readline)(/.*)?
     | /usr/share/zoneinfo/(posix|right)(/.*)?
     | /(boot|dev|media|mnt|opt|proc|srv|sys)
@@ -31,6 +34,8 @@ LEFT_OUT = re.compile(
     re.VERBOSE,
 )
 PYTHON = "usr/bin/python3.11"
+# Conversions between encodings that C libraries may ask for: the few that glibc counts as its own, not the extra ones.
+GCONV = "usr/lib/x86_64-linux-gnu/gconv"
 PASSWD = """\
 root:x:0:0:root:/root:/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin
@@ -53,11 +58,13 @@ def main():
     copy("/" + PYTHON, target)
     for name in ("python3", "python"):
         (target / "usr/bin" / name).symlink_to("python3.11")
+    leave_out_extra_encodings(target / GCONV)
     write(target / "etc/passwd", PASSWD)
     write(target / "etc/group", GROUP)
     write(target / "etc/nsswitch.conf", NSSWITCH)
     copy("/etc/ld.so.conf", target)
     copy("/etc/ssl/certs/ca-certificates.crt", target)
+    directory(target / "run", 0o755)
     directory(target / "tmp", 0o1777)
     directory(target / "var/tmp", 0o1777)
     directory(target / "root", 0o700)
@@ -93,6 +100,17 @@ def describe(package, target):
     known = subprocess.run(["dpkg", "--status", package], check=True, capture_output=True, text=True).stdout
     known = re.sub(r"^(Status|Conffiles):.*\n( .*\n)*", "", known, flags=re.MULTILINE)
     write(target / "var/lib/dpkg/status.d" / package, known)
+
+
+def leave_out_extra_encodings(gconv):
+    lines = (gconv / "gconv-modules").read_text().splitlines()
+    own = {line.split()[3] + ".so" for line in lines if line.startswith("module")}
+    for path in gconv.glob("*.so"):
+        if path.name not in own:
+            path.unlink()
+    shutil.rmtree(gconv / "gconv-modules.d")
+    # It names those that are gone.
+    (gconv / "gconv-modules.cache").unlink()
 
 
 def compile_modules(target):

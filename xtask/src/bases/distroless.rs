@@ -9,13 +9,12 @@ const PICK: &str = include_str!("distroless.py");
 /// Where it puts them.
 const PICKED: &str = "/distroless";
 /// Whose files are picked, and no files of what they depend on: that has perl and a shell.
-const PACKAGES: [&str; 27] = [
+const PACKAGES: [&str; 23] = [
     "base-files",
     "ca-certificates",
     "libbz2-1.0",
     "libc6",
     "libcrypt1",
-    "libdb5.3",
     "libexpat1",
     "libffi8",
     "libgcc-s1",
@@ -31,10 +30,7 @@ const PACKAGES: [&str; 27] = [
     "media-types",
     "netbase",
     "openssl",
-    "python3-minimal",
-    "python3.11",
     "python3.11-minimal",
-    "readline-common",
     "tzdata",
     "zlib1g",
 ];
@@ -43,7 +39,7 @@ pub(super) fn make(image: &str) -> Result<()> {
     let mut root = Root::new(&PACKAGES)?;
     root.file("/pick.py", PICK, 0o644)?;
     root.after_packages(&format!(
-        r#"chroot "$1" python3 /pick.py {PICKED} {}"#,
+        r#"chroot "$1" python3.11 /pick.py {PICKED} {}"#,
         PACKAGES.join(" ")
     ));
     root.import_directory(

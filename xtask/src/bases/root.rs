@@ -69,6 +69,11 @@ impl Root {
         self.command.arg(format!("--customize-hook={command}"));
     }
 
+    /// Leaves what hooks put into /run, which mmdebstrap empties at the end.
+    pub(super) fn keep_run(&mut self) {
+        self.command.arg("--skip=cleanup/run");
+    }
+
     /// Writes `text` to `path` in the root, for `mode`.
     pub(super) fn file(&mut self, path: &str, text: &str, mode: u32) -> Result<()> {
         let name = path.trim_start_matches('/').replace('/', "-");
