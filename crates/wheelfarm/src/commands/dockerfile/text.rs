@@ -267,10 +267,11 @@ impl Image<'_> {
 
     /// `-r requirements.txt `.
     fn requirements(&self) -> String {
-        let files = self.args.requirements.iter();
-        files
-            .map(|file| format!("-r {} ", quote(&file.to_string_lossy())))
-            .collect()
+        let mut text = String::new();
+        for file in &self.args.requirements {
+            write!(text, "-r {} ", quote(&file.to_string_lossy())).ok();
+        }
+        text
     }
 
     /// The command line that prints this, with all that has no default.
