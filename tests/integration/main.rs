@@ -11,6 +11,7 @@ mod configuration;
 mod crashes;
 mod daemon;
 mod dispatch;
+mod dockerfiles;
 mod emulated;
 mod engine;
 mod exporting;
