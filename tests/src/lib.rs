@@ -22,6 +22,7 @@ pub mod postgres;
 pub mod process;
 pub mod psycopg2;
 pub mod published;
+pub mod registry;
 pub mod report;
 pub mod s3;
 pub mod sdist;

@@ -27,11 +27,13 @@ pub(super) struct Build<'a> {
 
 /// What builds may take from the engine's cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cache {
+pub(super) enum Cache<'a> {
     /// All that earlier builds left.
     Warm,
     /// Nothing, as on a machine that is new.
     Empty,
+    /// What this image was built of, and nothing else.
+    Image(&'a str),
 }
 
 /// Which of the engine's two builders works.
@@ -45,7 +47,7 @@ pub(super) enum Builder {
 
 impl Build<'_> {
     /// Builds; how many seconds it took.
-    pub(super) fn run(&self, builder: Builder, cache: Cache) -> Result<f64> {
+    pub(super) fn run(&self, builder: Builder, cache: Cache<'_>) -> Result<f64> {
         let (client, buildkit) = match builder {
             Builder::Classic => ("docker", "0"),
             Builder::BuildKit => (buildkit_client()?, "1"),
@@ -54,9 +56,11 @@ impl Build<'_> {
         command.env("DOCKER_BUILDKIT", buildkit);
         // What the usual builds download comes by the machine's network.
         command.args(["build", "--network", "host", "--quiet"]);
-        if cache == Cache::Empty {
-            command.arg("--no-cache");
-        }
+        match cache {
+            Cache::Warm => &mut command,
+            Cache::Empty => command.arg("--no-cache"),
+            Cache::Image(image) => command.args(["--cache-from", image]),
+        };
         for (name, value) in self.arguments {
             command.arg("--build-arg").arg(format!("{name}={value}"));
         }

@@ -105,13 +105,18 @@ impl Example {
     }
 
     /// Makes the wheels and the image; the seconds of both.
-    pub(super) fn build(&self, workshop: &Workshop, cache: Cache) -> Result<f64> {
+    pub(super) fn build(&self, workshop: &Workshop, cache: Cache<'_>) -> Result<f64> {
         let wheels = prepare(workshop, self.prepare)?;
         Ok(wheels + self.image(workshop, Builder::Classic, cache)?)
     }
 
     /// Makes the image of what was exported.
-    pub(super) fn image(&self, workshop: &Workshop, builder: Builder, cache: Cache) -> Result<f64> {
+    pub(super) fn image(
+        &self,
+        workshop: &Workshop,
+        builder: Builder,
+        cache: Cache<'_>,
+    ) -> Result<f64> {
         let build = Build {
             context: &workshop.directory,
             dockerfile: self.dockerfile,
