@@ -6,6 +6,7 @@
 
 mod build_requirements;
 mod channels;
+mod checking;
 mod clients;
 mod configuration;
 mod crashes;

@@ -24,6 +24,8 @@ pub struct ElfFacts {
     pub(crate) no_default_libraries: bool,
     /// Library -> version -> the symbols needed in it, in the order of the symbol table.
     pub(crate) versions: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// The versions of symbols that it defines.
+    pub(crate) defined_versions: BTreeSet<String>,
     /// Undefined, not weak, and named by some blacklist, by the rule about `PyFPE`, or by the table of musl.
     pub(crate) watched: BTreeSet<String>,
     /// Functions of later releases of musl that the object has itself.
@@ -61,6 +63,12 @@ impl ElfFacts {
             runpath: elf.runpath().map(str::to_owned),
             no_default_libraries: elf.no_default_libraries(),
             versions: BTreeMap::new(),
+            defined_versions: elf
+                .version_definitions()
+                .iter()
+                .filter(|version| !version.base)
+                .map(|version| version.name.to_owned())
+                .collect(),
             watched: BTreeSet::new(),
             musl_defined: BTreeSet::new(),
             inits: BTreeSet::new(),

@@ -21,6 +21,7 @@ mod report;
 mod root;
 mod sentences;
 mod stable_abi;
+mod system;
 #[cfg(test)]
 mod testing;
 mod verdict;
@@ -37,3 +38,4 @@ pub use report::{
 pub use root::{Distro, LibraryRoot, Manager, Package};
 pub use sentences::SYMBOLS;
 pub use stable_abi::Release;
+pub use system::{FoundPython, Needed, Problem, System, problems};

@@ -5,7 +5,7 @@
 //!     │
 //!     ├─ sweep                   removes what a killed run left
 //!     ├─ Executor::run           inputs + tools (volumes) -> container -> stream -> outputs
-//!     ├─ images                  find, list, pull, make from Debian packages
+//!     ├─ images                  find, list, pull, make from Debian packages; look into one (contents)
 //!     └─ environments            builder image + system packages -> image, manifest, library root
 //! ```
 //!
@@ -15,6 +15,7 @@
 mod action;
 mod compiler_cache;
 mod container;
+mod contents;
 mod debian;
 mod debian_source;
 mod docker;
@@ -39,6 +40,7 @@ mod settings;
 mod sweep;
 mod tools;
 
+pub use contents::ImageContents;
 pub use debian::{CLEAN, EPOCH};
 pub use debian_source::python_source;
 pub use docker::Docker;

@@ -54,7 +54,7 @@ impl Docker {
     }
 }
 
-async fn pull(
+pub(crate) async fn pull(
     shared: &Shared,
     reference: &str,
     arch: Arch,

@@ -19,6 +19,7 @@ use crate::{
 use names::NamedArch;
 use scan::Scanned;
 
+pub(crate) use python::FREE_THREADED;
 pub use scan::{Objects, SeenObjects};
 
 /// Audits a wheel against the root of the environment it was built in.

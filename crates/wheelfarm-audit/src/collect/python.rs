@@ -13,7 +13,7 @@ use crate::{ElfFacts, Finding};
 
 /// What free-threaded interpreters count references with, in the place of `_Py_Dealloc`
 /// (`Include/refcount.h`; absent from others).
-const FREE_THREADED: [&str; 2] = ["_Py_DecRefShared", "_Py_MergeZeroLocalRefcount"];
+pub(crate) const FREE_THREADED: [&str; 2] = ["_Py_DecRefShared", "_Py_MergeZeroLocalRefcount"];
 
 /// What a wheel's interpreter and ABI tags promise.
 struct Claim<'a> {

@@ -54,6 +54,11 @@ impl Configured {
         Ok(Self { glibc, musl })
     }
 
+    /// Drops what glibc's configuration names.
+    pub(super) fn forget_glibc(&mut self) {
+        self.glibc.clear();
+    }
+
     /// All directories, in the order of the search.
     pub(super) fn paths(
         &self,

@@ -100,6 +100,16 @@ impl LibraryRoot {
         self
     }
 
+    /// As the loader of a system that is run: of glibc's configuration it knows what `ldconfig` has filed in
+    /// `/etc/ld.so.cache`, so where that is not, only the directories that it was compiled with count.
+    #[must_use]
+    pub fn as_installed(mut self) -> Self {
+        if self.resolve("/etc/ld.so.cache").is_none() {
+            self.configured.forget_glibc();
+        }
+        self
+    }
+
     /// The file that `path` is, links resolved; none if there is no regular file.
     pub fn resolve(&self, path: &str) -> Option<String> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,6 +269,21 @@ impl LibraryRoot {
         self.glance(directory, real, |bytes, _| {
             ElfFacts::read(bytes, policies).ok()
         })
+    }
+
+    /// The loaders of musl that are where programs look for them.
+    pub(crate) fn musl_loaders(&self) -> Vec<String> {
+        let names = self.names("/lib").into_iter();
+        names
+            .filter(|name| name.starts_with("ld-musl-"))
+            .map(|name| format!("/lib/{name}"))
+            .collect()
+    }
+
+    /// The names in a directory, sorted; empty if there is no such directory.
+    pub(crate) fn names(&self, directory: &str) -> Vec<String> {
+        let root = self.directory.as_deref();
+        root.map_or_else(Vec::new, |root| walk::names(root, directory))
     }
 
     /// Directories that the caller wants searched first.

@@ -39,7 +39,10 @@ pub(crate) struct ExportArgs {
     /// Where the virtual environment will lie [default: /opt/venv]
     #[arg(long, value_name = "PATH", requires = "venv")]
     pub(crate) prefix: Option<PathBuf>,
-    /// The interpreter that a tree will be used with [default: `/usr/bin/python` and the version]
+    /// Say whether the wheels run on this image: nothing of it is run. What does not run is not written. May be repeated
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) check: Vec<String>,
+    /// The interpreter that a tree will be used with, or that an image to check has [default: `/usr/bin/python` and the version]
     #[arg(long, value_name = "PATH")]
     pub(crate) interpreter: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! `wheelfarm export`: what a runtime stage installs, out of the store alone.
 
+mod check;
 mod found;
 mod image;
 mod report;
@@ -8,6 +9,7 @@ mod tree;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use wheelfarm_coordinator::{BuildRequest, Placing, WheelhouseError, place_wheelhouse};
 
 use self::found::Found;
@@ -35,20 +37,26 @@ pub(crate) async fn run(
                 .with_hint(Some("`--load` or `--oci` make one".to_owned())),
         );
     }
-    if args.interpreter.is_some() && !tree::is_wanted(&args) {
-        return Err(
-            Failure::usage("`--interpreter` is for a tree, and none is asked for")
-                .with_hint(Some("`--site` or `--venv` make one".to_owned())),
-        );
+    if args.interpreter.is_some() && !tree::is_wanted(&args) && args.check.is_empty() {
+        return Err(Failure::usage(
+            "`--interpreter` is for a tree or a check, and none is asked for",
+        )
+        .with_hint(Some(
+            "`--site` or `--venv` make one, `--check` does the other".to_owned(),
+        )));
     }
     let config = Config::load(global)?;
     let places = Places::open(global, &config).await?;
     let progress = Progress::new(printer);
-    let found = find(&args, &config, &places, &progress).await;
+    let cancel = cancellation();
+    let found = find(&args, &config, &places, &progress, &cancel).await;
     progress.finish();
     let found = found?;
     let mut report = ExportReport::new(&found);
-    if found.is_whole() {
+    if found.is_whole() && !args.check.is_empty() {
+        report.checks = check::check(&args, &places, &found, printer, &cancel).await?;
+    }
+    if found.is_whole() && report.is_runnable() {
         deliver(&args, &places, &found, &mut report).await?;
     }
     match global.format {
@@ -56,6 +64,10 @@ pub(crate) async fn run(
         _ => report.print(printer),
     }
     found.complain(printer);
+    if !report.is_runnable() {
+        report.complain(printer);
+        return Ok(Exit::Finding);
+    }
     Ok(found.exit())
 }
 
@@ -65,18 +77,18 @@ async fn find(
     config: &Config,
     places: &Places,
     progress: &Progress,
+    cancel: &CancellationToken,
 ) -> Result<Found, Failure> {
     let selected = &args.selection;
     let inputs = selection::inputs(selected, config)?;
     let (index, _) = index_settings::read(&inputs.index);
-    let cancel = cancellation();
     let engine = Arc::new(NoEngine);
     let cells = selection::cells(selected, config, &places.store, &NoEngine, Pull::Never).await?;
     let parts = Parts {
         places,
         index,
         docker: &engine,
-        cancel: &cancel,
+        cancel,
         observer: progress.observer(),
     };
     let mut context = services::context(parts, selected, config, &Choices::default()).await?;
@@ -136,7 +148,7 @@ async fn deliver(
 
 /// Where the wheelhouse is written, if it is.
 fn out(args: &ExportArgs) -> Option<PathBuf> {
-    let other = args.oci.is_some() || args.load || tree::is_wanted(args);
+    let other = args.oci.is_some() || args.load || tree::is_wanted(args) || !args.check.is_empty();
     let default = (!other).then(|| PathBuf::from("wheelhouse"));
     args.out.clone().or(default)
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use wheelfarm_coordinator::{Delivered, runtime_packages};
 use wheelfarm_types::{Digest, ProjectName, PythonVersion, Version};
 
+use super::check::Checked;
 use super::found::Found;
 use crate::printer::Printer;
 use crate::units::size;
@@ -31,6 +32,8 @@ pub(crate) struct ExportReport {
     pub(crate) image: Option<Image>,
     /// Trees, if any were made.
     pub(crate) trees: Vec<Tree>,
+    /// What is said of images that the wheels are to run on.
+    pub(super) checks: Vec<Checked>,
 }
 
 /// A tree of installed packages.
@@ -122,6 +125,7 @@ impl ExportReport {
             wheelhouse: None,
             image: None,
             trees: Vec::new(),
+            checks: Vec::new(),
         }
     }
 
@@ -133,6 +137,18 @@ impl ExportReport {
         });
     }
 
+    /// Whether the wheels run on all images that were looked at.
+    pub(super) fn is_runnable(&self) -> bool {
+        self.checks.iter().all(|check| check.findings.is_empty())
+    }
+
+    /// Says what keeps the wheels from running.
+    pub(super) fn complain(&self, printer: Printer) {
+        for check in &self.checks {
+            check.complain(printer);
+        }
+    }
+
     /// The form for programs.
     pub(crate) fn to_json(&self) -> Value {
         // Texts, numbers and lists: always JSON.
@@ -141,6 +157,9 @@ impl ExportReport {
 
     /// The form for people: what was written.
     pub(crate) fn print(&self, printer: Printer) {
+        for check in &self.checks {
+            check.print(printer);
+        }
         if let Some(Wheelhouse { directory, locks }) = &self.wheelhouse {
             for lock in locks {
                 printer.result(lock.display());
