@@ -266,6 +266,80 @@ fn contents(directory: &Path) -> Vec<Found> {
     all
 }
 
+/// Fails if Python does not take the byte code that lies beside the modules, which say here that they do not.
+const IMPORT: &str = r#"
+import os, sys
+import tool
+print("from", tool.main.__code__.co_filename, os.path.basename(tool.__cached__))
+listed = [str(file) for file in __import__("importlib.metadata").metadata.distribution("tool").files]
+assert "__pycache__/" + os.path.basename(tool.__cached__) in listed, listed
+"#;
+
+#[test]
+fn byte_code_is_the_same_twice_and_python_takes_it() {
+    needs_docker!();
+    let index = index().with(&tool()).unwrap();
+    let farm = farm_of(&index);
+    let arguments = ["tool", "plain", "--image", "debian-12"];
+    farm.build(arguments).unwrap().success().unwrap();
+    let at = |name: &str| farm.work().join(name);
+    for (site, venv) in [("site-1", "venv-1"), ("site-2", "venv-2")] {
+        let trees = ["--bytecode", "--site", site, "--venv", venv];
+        let run = export(&farm, &[&["tool", "plain"][..], &trees].concat());
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    }
+    assert_eq!(contents(&at("site-1")), contents(&at("site-2")));
+    assert_eq!(contents(&at("venv-1")), contents(&at("venv-2")));
+    let compiled = contents(&at("site-1")).into_iter();
+    let compiled: Vec<_> = compiled
+        .filter(|(name, ..)| has_extension(name, "pyc"))
+        .collect();
+    assert_eq!(compiled.len(), 2);
+    for (name, _, _, bytes) in &compiled {
+        // Hash-based, and not to be checked (PEP 552).
+        assert_eq!(bytes[4..8], [1, 0, 0, 0], "{name}");
+        let module = name.strip_prefix("__pycache__/").unwrap();
+        let source = format!("/app/{}.py", module.split('.').next().unwrap());
+        let mut parts = bytes.windows(source.len());
+        let says = parts.any(|part| part == source.as_bytes());
+        assert!(says, "{name} does not name {source}");
+    }
+    let checks = at("check");
+    fs_err::create_dir(&checks).unwrap();
+    fs_err::write(checks.join("check.py"), CHECK).unwrap();
+    fs_err::write(checks.join("import.py"), IMPORT).unwrap();
+    // What another source says does not count: the byte code is taken as it is.
+    let dockerfile = "FROM wheelfarm/debian-12-runtime:x86_64\n\
+        COPY check /check\n\
+        COPY site /app\n\
+        COPY venv /opt/venv\n\
+        RUN PYTHONPATH=/app python3 /check/check.py && /opt/venv/bin/python /check/check.py\n\
+        RUN echo 'raise SystemExit(1)' >/app/tool.py && PYTHONPATH=/app python3 /check/import.py\n\
+        RUN /opt/venv/bin/python -B -v /check/import.py 2>&1 | grep 'tool.cpython-311.pyc matches'\n\
+        RUN /opt/venv/bin/tool\n";
+    let (site, venv) = (at("site-1"), at("venv-1"));
+    let directories = [
+        ("check", checks.as_path()),
+        ("site", &site),
+        ("venv", &venv),
+    ];
+    let engine = Engine::connect().unwrap();
+    let tag = "wheelfarm-tests-export-bytecode";
+    let _names = Names(&engine, &[tag]);
+    let printed = engine.build_image(dockerfile, &directories, tag).unwrap();
+    assert_eq!(printed.matches("records are right").count(), 2, "{printed}");
+    assert!(
+        printed.contains("from /app/tool.py tool.cpython-311.pyc"),
+        "{printed}"
+    );
+    assert_eq!(engine.farm_containers(&farm.cache()).unwrap(), []);
+
+    // A Python that is the image's own is no tree of files.
+    let run = export(&farm, &["tool", "plain", "--python-tree", "python"]);
+    failed(&run, 2, &["debian-12's own"], &["install it"]);
+    assert!(!at("python").exists());
+}
+
 /// Fails if a file of a distribution is not what its RECORD says.
 const CHECK: &str = r#"
 import base64, hashlib, importlib.metadata

@@ -38,6 +38,7 @@ mod proofs;
 mod provenance;
 mod proxies;
 mod publishing;
+mod pushing;
 mod pythons;
 mod refresh;
 mod repair_options;

@@ -57,6 +57,21 @@ fn one_old_image_builds_for_a_python_that_is_younger_than_it() {
         // It was imported, and the test compared the versions, on the bare runtime of the same image.
         assert_eq!(wheel.proof.as_ref().unwrap().imported, ["wfwhich"]);
     }
+
+    // The Python itself is handed out, for final stages that have none.
+    let export = [
+        "export",
+        "wfwhich",
+        "--python",
+        "3.13",
+        "--python-tree",
+        "python",
+    ];
+    let target = ["--target", "manylinux_2_31_x86_64"];
+    let run = farm.run([&export[..], &target].concat()).unwrap();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let program = farm.work().join("python/bin/python3.13");
+    assert!(program.exists(), "{}", run.stdout);
 }
 
 #[test]

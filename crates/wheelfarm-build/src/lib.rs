@@ -1,6 +1,7 @@
 //! The matrix, the job keys, the [`Executor`] trait and the per-job pipeline.
 
 pub mod action;
+pub mod bytecode;
 pub mod catalogue;
 pub mod environment;
 mod error;

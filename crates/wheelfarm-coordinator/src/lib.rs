@@ -10,6 +10,7 @@ mod image;
 mod order;
 mod placing;
 mod plan;
+mod python_tree;
 mod run;
 mod wheelhouse;
 
@@ -18,6 +19,7 @@ pub use duplicates::{Carrier, Duplicate, duplicates};
 pub use image::{ImageName, ImageNameError, WHEELHOUSE, WheelhouseImage};
 pub use placing::{Placing, place_wheelhouse};
 pub use plan::{CellPlan, Plan, PlannedJob, estimate, plan};
+pub use python_tree::write_python;
 pub use run::{BuildRequest, BuiltWheel, Failure, FromSource, Report, run};
 pub use wheelhouse::{
     Delivered, WheelhouseError, runtime_packages, write_delivered, write_runtime_packages,

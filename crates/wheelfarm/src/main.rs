@@ -4,6 +4,7 @@ mod builder;
 mod cli;
 mod commands;
 mod config;
+mod docker_login;
 mod dsse;
 mod environment;
 mod exit;

@@ -130,7 +130,8 @@ pub(crate) async fn context<E: Executor + Environments + 'static>(
     })
 }
 
-fn limits(timeout: u64) -> Limits {
+/// What containers may use.
+pub(crate) fn limits(timeout: u64) -> Limits {
     Limits {
         // All that the engine has: a quota would leave cores idle. What a job fills is its slot's share.
         cores: f64::INFINITY,

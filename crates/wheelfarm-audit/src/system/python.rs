@@ -41,6 +41,10 @@ fn version(root: &LibraryRoot, path: &str, real: &str, facts: &ElfFacts) -> Opti
         let name = library.strip_prefix("libpython")?;
         return name.split(".so").next()?.parse().ok();
     }
+    // Without what modules call it is none, or none that loads any.
+    if facts.python_defined.is_empty() {
+        return None;
+    }
     let of_name = |path: &str| {
         path.rsplit('/')
             .next()?
@@ -52,12 +56,10 @@ fn version(root: &LibraryRoot, path: &str, real: &str, facts: &ElfFacts) -> Opti
         .or_else(|| of_name(path))
         .or_else(|| of_library_directory(root, real))?;
     // `python3.13` may be another name of `python3.13t`: what the program exports says what it is.
-    let told = (!facts.python_defined.is_empty()).then(|| {
-        let mut symbols = facts.python_defined.iter();
-        symbols.any(|symbol| FREE_THREADED.contains(&symbol.as_str()))
-    });
+    let mut symbols = facts.python_defined.iter();
+    let free_threaded = symbols.any(|symbol| FREE_THREADED.contains(&symbol.as_str()));
     Some(PythonVersion {
-        free_threaded: told.unwrap_or(version.free_threaded),
+        free_threaded,
         ..version
     })
 }

@@ -26,6 +26,19 @@ impl ImageName {
         &self.tag
     }
 
+    /// The name without its tag.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The registry that it is pushed to, as Docker's configuration names it.
+    pub fn registry(&self) -> &str {
+        match self.repository.split_once('/') {
+            Some((first, _)) if is_registry(first) => first,
+            _ => "https://index.docker.io/v1/",
+        }
+    }
+
     /// The name with the registry that engines add to short ones.
     pub fn full(&self) -> String {
         match self.repository.split_once('/') {

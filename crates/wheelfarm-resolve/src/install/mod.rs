@@ -4,12 +4,15 @@
 //! scripts begin with that one's path, and no code of any package is run. What differs from run to run is put right
 //! afterwards ([`tidy`]), so the same wheels make the same tree, to the byte, mode and time.
 
+mod bytecode;
 mod tidy;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use bytes::Bytes;
 use tokio::process::Command;
 use wheelfarm_types::{PythonVersion, Target};
 
@@ -44,8 +47,18 @@ pub enum Form<'a> {
     Venv(&'a Path),
 }
 
-/// Installs what `wanted` says. The directory appears whole or not at all.
-pub async fn install(uv: &Uv, wanted: &Installation<'_>) -> Result<(), ResolveError> {
+/// A tree that is installed and has not got its place yet. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Installed {
+    /// What the tree lies in, beside the place where it will be.
+    work: tempfile::TempDir,
+    /// Where in the tree the packages are.
+    site: PathBuf,
+    directory: PathBuf,
+}
+
+/// Installs what `wanted` says, aside.
+pub async fn install(uv: &Uv, wanted: &Installation<'_>) -> Result<Installed, ResolveError> {
     check(wanted)?;
     let parent = wanted
         .directory
@@ -64,9 +77,37 @@ pub async fn install(uv: &Uv, wanted: &Installation<'_>) -> Result<(), ResolveEr
     if let Form::Venv(_) = wanted.form {
         make_environment(wanted, &tree)?;
     }
-    tidy::tidy(&tree)?;
-    fs_err::rename(&tree, wanted.directory)?;
-    Ok(())
+    Ok(Installed {
+        work,
+        site: match wanted.form {
+            Form::Site => PathBuf::new(),
+            Form::Venv(_) => site_packages(wanted.python),
+        },
+        directory: wanted.directory.to_owned(),
+    })
+}
+
+impl Installed {
+    fn tree(&self) -> PathBuf {
+        self.work.path().join("tree")
+    }
+
+    /// The modules that can be compiled, by path in the tree.
+    pub fn modules(&self) -> Result<BTreeMap<String, Bytes>, ResolveError> {
+        bytecode::modules(&self.tree(), &self.site)
+    }
+
+    /// Adds byte code, by path in the tree; RECORD files list it as pip's do.
+    pub fn add_bytecode(&self, files: &BTreeMap<String, Bytes>) -> Result<(), ResolveError> {
+        bytecode::add(&self.tree(), &self.site, files)
+    }
+
+    /// Gives the tree its place: the directory appears whole or not at all.
+    pub fn place(self) -> Result<(), ResolveError> {
+        tidy::tidy(&self.tree())?;
+        fs_err::rename(self.tree(), &self.directory)?;
+        Ok(())
+    }
 }
 
 /// Refuses what cannot work before anything is written.
@@ -167,6 +208,13 @@ async fn run_uv(
     Ok(())
 }
 
+/// Where an environment has its packages.
+fn site_packages(python: PythonVersion) -> PathBuf {
+    Path::new("lib")
+        .join(interpreter::library_directory(python))
+        .join("site-packages")
+}
+
 /// What makes a tree with `lib` and `bin` an environment: its configuration, and links to the interpreter.
 fn make_environment(wanted: &Installation<'_>, tree: &Path) -> Result<(), ResolveError> {
     let release = wanted.python.release();
@@ -176,11 +224,7 @@ fn make_environment(wanted: &Installation<'_>, tree: &Path) -> Result<(), Resolv
         home.display()
     );
     fs_err::write(tree.join("pyvenv.cfg"), configuration)?;
-    let site = tree
-        .join("lib")
-        .join(interpreter::library_directory(wanted.python))
-        .join("site-packages");
-    fs_err::create_dir_all(site)?;
+    fs_err::create_dir_all(tree.join(site_packages(wanted.python)))?;
     let bin = tree.join("bin");
     fs_err::create_dir_all(&bin)?;
     fs_err::os::unix::fs::symlink(wanted.interpreter, bin.join("python"))?;

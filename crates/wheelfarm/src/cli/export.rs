@@ -9,6 +9,10 @@ use super::build::SelectionArgs;
 
 /// What of the store is handed out, and in which forms.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one per switch of the command line"
+)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
@@ -27,6 +31,9 @@ pub(crate) struct ExportArgs {
     /// Give that image to the Docker engine
     #[arg(long, requires = "tag")]
     pub(crate) load: bool,
+    /// Give that image to the Docker engine, and push it to the registry that its name says
+    #[arg(long, requires = "tag")]
+    pub(crate) push: bool,
     /// Name of that image: `wheels`, `registry.example/team/wheels:2026-01`
     #[arg(long, value_name = "NAME")]
     pub(crate) tag: Option<ImageName>,
@@ -39,6 +46,16 @@ pub(crate) struct ExportArgs {
     /// Where the virtual environment will lie [default: /opt/venv]
     #[arg(long, value_name = "PATH", requires = "venv")]
     pub(crate) prefix: Option<PathBuf>,
+    /// Where the tree of `--site` will lie: what its byte code says of itself [default: /app]
+    #[arg(long, value_name = "PATH", requires_all = ["site", "bytecode"])]
+    pub(crate) site_prefix: Option<PathBuf>,
+    /// Compile the modules of a tree to byte code, in a container of the engine
+    #[arg(long)]
+    pub(crate) bytecode: bool,
+    /// Write the compiled Python that builds used, for final stages that have none of its version: a directory that is not
+    /// there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) python_tree: Option<PathBuf>,
     /// Say whether the wheels run on this image: nothing of it is run. What does not run is not written. May be repeated
     #[arg(long, value_name = "IMAGE")]
     pub(crate) check: Vec<String>,

@@ -8,19 +8,27 @@ use wheelfarm_coordinator::{AtomicFile, WheelhouseImage};
 use wheelfarm_executor::HostNetwork;
 use wheelfarm_types::Arch;
 
-use super::failed;
 use super::found::Found;
+use super::push::push;
 use super::report::Image;
+use super::{Wanted, failed};
 use crate::cli::export::ExportArgs;
 use crate::exit::Failure;
-use crate::settings::{Places, engine};
+use crate::settings::engine;
+
+/// Whether an image is asked for.
+pub(super) fn is_wanted(args: &ExportArgs) -> bool {
+    args.oci.is_some() || args.load || args.push
+}
 
 /// Makes the image of what was found, in the forms that are asked for.
-pub(super) async fn deliver(
-    args: &ExportArgs,
-    places: &Places,
-    found: &Found,
-) -> Result<Image, Failure> {
+pub(super) async fn deliver(wanted: Wanted<'_>) -> Result<Image, Failure> {
+    let Wanted {
+        args,
+        places,
+        found,
+        ..
+    } = wanted;
     let store = &places.store;
     let name = args.tag.as_ref();
     let wheels = found.delivered();
@@ -42,8 +50,9 @@ pub(super) async fn deliver(
         layers: image.layers(),
         path: args.oci.clone(),
         loaded: None,
+        pushed: None,
     };
-    if let (true, Some(name)) = (args.load, &made.name) {
+    if let (true, Some(name)) = (args.load || args.push, name) {
         let archive = fs_err::create_dir_all(&places.cache)
             .and_then(|()| tempfile::tempfile_in(&places.cache));
         let mut archive = archive.map_err(disk)?;
@@ -53,9 +62,14 @@ pub(super) async fn deliver(
             .and_then(|()| archive.rewind())
             .map_err(disk)?;
         let docker = engine(places, HostNetwork::default()).await?;
-        let loaded = docker.load(archive, name).await;
+        let loaded = docker.load(archive, &name.to_string()).await;
+        let pushed = match &loaded {
+            Ok(_) if args.push => push(wanted, &docker, name).await.map(Some),
+            _ => Ok(None),
+        };
         docker.close().await;
         made.loaded = Some(loaded?);
+        made.pushed = pushed?.map(Option::unwrap_or_default);
     }
     Ok(made)
 }

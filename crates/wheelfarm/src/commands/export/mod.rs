@@ -1,8 +1,11 @@
 //! `wheelfarm export`: what a runtime stage installs, out of the store alone.
 
+mod bytecode;
 mod check;
 mod found;
 mod image;
+mod push;
+mod python_tree;
 mod report;
 mod tree;
 
@@ -26,15 +29,25 @@ use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};
 use crate::settings::{Places, cancellation};
 
+/// What is to be written, and with what.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    args: &'a ExportArgs,
+    places: &'a Places,
+    found: &'a Found,
+    printer: Printer,
+    cancel: &'a CancellationToken,
+}
+
 pub(crate) async fn run(
     global: &GlobalArgs,
     args: Box<ExportArgs>,
     printer: Printer,
 ) -> Result<Exit, Failure> {
-    if args.tag.is_some() && args.oci.is_none() && !args.load {
+    if args.tag.is_some() && !image::is_wanted(&args) {
         return Err(
             Failure::usage("`--tag` names an image, and none is asked for")
-                .with_hint(Some("`--load` or `--oci` make one".to_owned())),
+                .with_hint(Some("`--load`, `--push` or `--oci` make one".to_owned())),
         );
     }
     if args.interpreter.is_some() && !tree::is_wanted(&args) && args.check.is_empty() {
@@ -44,6 +57,12 @@ pub(crate) async fn run(
         .with_hint(Some(
             "`--site` or `--venv` make one, `--check` does the other".to_owned(),
         )));
+    }
+    if args.bytecode && !tree::is_wanted(&args) {
+        return Err(
+            Failure::usage("`--bytecode` is for a tree, and none is asked for")
+                .with_hint(Some("`--site` or `--venv` make one".to_owned())),
+        );
     }
     let config = Config::load(global)?;
     let places = Places::open(global, &config).await?;
@@ -57,7 +76,14 @@ pub(crate) async fn run(
         report.checks = check::check(&args, &places, &found, printer, &cancel).await?;
     }
     if found.is_whole() && report.is_runnable() {
-        deliver(&args, &places, &found, &mut report).await?;
+        let wanted = Wanted {
+            args: &args,
+            places: &places,
+            found: &found,
+            printer,
+            cancel: &cancel,
+        };
+        deliver(wanted, &mut report).await?;
     }
     match global.format {
         Format::Json => printer.result(report.to_json()),
@@ -100,6 +126,7 @@ async fn find(
         args.oci.clone(),
         args.site.clone(),
         args.venv.clone(),
+        args.python_tree.clone(),
     ];
     let exclude: Vec<_> = written.iter().flatten().map(PathBuf::as_path).collect();
     let wanted = selection::wanted(selected, &inputs, &context, &exclude).await?;
@@ -121,12 +148,13 @@ async fn find(
 }
 
 /// Writes what was found, in all forms that are asked for.
-async fn deliver(
-    args: &ExportArgs,
-    places: &Places,
-    found: &Found,
-    report: &mut ExportReport,
-) -> Result<(), Failure> {
+async fn deliver(wanted: Wanted<'_>, report: &mut ExportReport) -> Result<(), Failure> {
+    let Wanted {
+        args,
+        places,
+        found,
+        ..
+    } = wanted;
     if let Some(out) = out(args) {
         let placing = if args.hard_links {
             Placing::HardLink
@@ -137,18 +165,24 @@ async fn deliver(
         let locks = place_wheelhouse(&places.store, wheels, &out, placing).await;
         report.wheelhouse(&out, locks.map_err(failed)?);
     }
-    if args.oci.is_some() || args.load {
-        report.image = Some(image::deliver(args, places, found).await?);
+    if image::is_wanted(args) {
+        report.image = Some(image::deliver(wanted).await?);
+    }
+    if let Some(directory) = &args.python_tree {
+        report.python_tree = Some(python_tree::deliver(wanted, directory).await?);
     }
     if tree::is_wanted(args) {
-        report.trees = tree::deliver(args, places, found).await?;
+        report.trees = tree::deliver(wanted).await?;
     }
     Ok(())
 }
 
 /// Where the wheelhouse is written, if it is.
 fn out(args: &ExportArgs) -> Option<PathBuf> {
-    let other = args.oci.is_some() || args.load || tree::is_wanted(args) || !args.check.is_empty();
+    let other = image::is_wanted(args)
+        || tree::is_wanted(args)
+        || args.python_tree.is_some()
+        || !args.check.is_empty();
     let default = (!other).then(|| PathBuf::from("wheelhouse"));
     args.out.clone().or(default)
 }

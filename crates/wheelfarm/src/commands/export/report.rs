@@ -32,8 +32,17 @@ pub(crate) struct ExportReport {
     pub(crate) image: Option<Image>,
     /// Trees, if any were made.
     pub(crate) trees: Vec<Tree>,
+    /// The compiled Python, if it was written.
+    pub(super) python_tree: Option<PythonTree>,
     /// What is said of images that the wheels are to run on.
     pub(super) checks: Vec<Checked>,
+}
+
+/// A compiled Python.
+#[derive(Debug, Serialize)]
+pub(super) struct PythonTree {
+    pub(super) directory: PathBuf,
+    pub(super) python: PythonVersion,
 }
 
 /// A tree of installed packages.
@@ -61,6 +70,8 @@ pub(crate) struct Image {
     pub(crate) path: Option<PathBuf>,
     /// What the engine knows it by, if it has it.
     pub(crate) loaded: Option<String>,
+    /// The digest by which the registry that it was pushed to knows it.
+    pub(crate) pushed: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,6 +136,7 @@ impl ExportReport {
             wheelhouse: None,
             image: None,
             trees: Vec::new(),
+            python_tree: None,
             checks: Vec::new(),
         }
     }
@@ -182,6 +194,10 @@ impl ExportReport {
         for tree in &self.trees {
             tree.print(self.wheels.len(), printer);
         }
+        if let Some(PythonTree { directory, python }) = &self.python_tree {
+            let directory = directory.display();
+            printer.result(format_args!("Python {python} in {directory}"));
+        }
         for (cell, packages) in &self.runtime_packages {
             let packages: Vec<_> = packages.iter().map(String::as_str).collect();
             printer.note(format_args!(
@@ -200,6 +216,11 @@ impl Image {
         }
         if let (Some(name), Some(id)) = (&self.name, &self.loaded) {
             printer.result(format_args!("{name}: {layers}; the engine has it as {id}"));
+        }
+        if let (Some(name), Some(digest)) = (&self.name, &self.pushed) {
+            printer.result(format_args!(
+                "{name}: pushed; the registry has it as {digest}"
+            ));
         }
     }
 }

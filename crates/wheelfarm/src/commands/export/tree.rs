@@ -3,26 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use wheelfarm_build::JobError;
+use wheelfarm_build::matrix::Cell;
 use wheelfarm_coordinator::{Delivered, Placing, place_wheelhouse};
 use wheelfarm_resolve::{Form, Installation, Uv, install};
-use wheelfarm_types::{PythonVersion, Target};
 
-use super::failed;
 use super::found::Found;
 use super::report::Tree;
+use super::{Wanted, bytecode, failed};
 use crate::cli::export::ExportArgs;
 use crate::exit::Failure;
 use crate::settings::{Places, host_arch};
 
 /// Where a virtual environment will lie where nothing else is said.
 const PREFIX: &str = "/opt/venv";
-
-/// The Python that a tree is for.
-#[derive(Clone, Copy)]
-struct For {
-    python: PythonVersion,
-    target: Target,
-}
+/// Where a tree of packages will lie where nothing else is said.
+const SITE: &str = "/app";
 
 /// Whether a tree is asked for.
 pub(super) fn is_wanted(args: &ExportArgs) -> bool {
@@ -30,19 +25,24 @@ pub(super) fn is_wanted(args: &ExportArgs) -> bool {
 }
 
 /// Makes the trees that are asked for, of what was found.
-pub(super) async fn deliver(
-    args: &ExportArgs,
-    places: &Places,
-    found: &Found,
-) -> Result<Vec<Tree>, Failure> {
-    let tree_for = tree_for(found)?;
+pub(super) async fn deliver(wanted: Wanted<'_>) -> Result<Vec<Tree>, Failure> {
+    let Wanted {
+        args,
+        places,
+        found,
+        ..
+    } = wanted;
+    let cell = cell(found)?;
+    if args.bytecode {
+        wheelfarm_build::bytecode::check(cell.python)?;
+    }
     let wheels = found.delivered();
     let job_error = JobError::from;
     let tools = places.cache.join("tools");
     let brought = args.selection.uv_wheel.as_deref();
     let uv = Uv::obtain(&places.store, &tools, host_arch()?, brought).await;
     let uv = uv.map_err(job_error)?;
-    let default = PathBuf::from(format!("/usr/bin/python{}", tree_for.python.release()));
+    let default = PathBuf::from(format!("/usr/bin/python{}", cell.python.release()));
     let interpreter = args.interpreter.clone().unwrap_or(default);
     let prefix = args.prefix.clone().unwrap_or_else(|| PREFIX.into());
     let disk = |error| Failure::machine(format!("the tree could not be written: {error}"));
@@ -59,16 +59,24 @@ pub(super) async fn deliver(
         .as_deref()
         .map(|directory| (directory, Form::Venv(&prefix)));
     for (directory, form) in site.into_iter().chain(venv) {
-        let wanted = Installation {
-            python: tree_for.python,
-            target: tree_for.target,
+        let installation = Installation {
+            python: cell.python,
+            target: cell.target,
             wheels: wheelhouse.path(),
             requirements: &requirements,
             interpreter: &interpreter,
             form,
             directory,
         };
-        install(&uv, &wanted).await.map_err(job_error)?;
+        let installed = install(&uv, &installation).await.map_err(job_error)?;
+        if args.bytecode {
+            let prefix = match form {
+                Form::Site => args.site_prefix.as_deref().unwrap_or(Path::new(SITE)),
+                Form::Venv(prefix) => prefix,
+            };
+            bytecode::add(wanted, cell, &installed, prefix).await?;
+        }
+        installed.place().map_err(job_error)?;
         trees.push(Tree {
             directory: directory.to_owned(),
             form: match form {
@@ -101,18 +109,15 @@ async fn requirements(
 }
 
 /// The one cell that everything is for.
-fn tree_for(found: &Found) -> Result<For, Failure> {
+pub(super) fn cell(found: &Found) -> Result<&Cell, Failure> {
     let mut cells = found.wheels.iter().map(|wheel| &wheel.cell);
     let Some(first) = cells.next() else {
         return Err(Failure::usage("there is no wheel to install"));
     };
     if cells.any(|cell| cell.id() != first.id()) {
-        let message = "a tree is for one Python and one target, and these wheels are for several";
+        let message = "a tree, or a Python, is for one Python and one target, and these wheels are for several";
         let hint = "export them one by one, with `--python` and `--target`";
         return Err(Failure::usage(message).with_hint(Some(hint.to_owned())));
     }
-    Ok(For {
-        python: first.python,
-        target: first.target,
-    })
+    Ok(first)
 }

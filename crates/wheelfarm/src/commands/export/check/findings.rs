@@ -37,7 +37,7 @@ impl Findings {
     }
 
     /// The image's programs are for another `architecture`.
-    pub(super) fn architecture(&mut self, cell: &Cell, architecture: String) {
+    pub(super) fn architecture(&mut self, cell: &Cell, architecture: &str) {
         self.cells.push(sentence::architecture(cell, architecture));
     }
 
@@ -75,7 +75,7 @@ impl Findings {
                 _ => true,
             });
         findings.extend(
-            wheels.map(|((cell, problem), concerned)| sentence::wheel(cell, &problem, &concerned)),
+            wheels.map(|((cell, problem), concerned)| sentence::wheel(&cell, &problem, &concerned)),
         );
         findings
     }

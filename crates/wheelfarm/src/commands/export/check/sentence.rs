@@ -64,7 +64,7 @@ pub(super) fn python(cell: &Cell, there: &[(PythonVersion, String)], asked: bool
 }
 
 /// The wheels of `cell` are for other machines.
-pub(super) fn architecture(cell: &Cell, architecture: String) -> CheckFinding {
+pub(super) fn architecture(cell: &Cell, architecture: &str) -> CheckFinding {
     let (id, arch) = (cell.id(), cell.target.arch);
     let there = if architecture.is_empty() {
         "machines that it does not name".to_owned()
@@ -86,7 +86,7 @@ pub(super) fn architecture(cell: &Cell, architecture: String) -> CheckFinding {
 }
 
 /// Wheels of `cell` need what is not there.
-pub(super) fn wheel(cell: String, problem: &Problem, concerned: &Concerned) -> CheckFinding {
+pub(super) fn wheel(cell: &str, problem: &Problem, concerned: &Concerned) -> CheckFinding {
     let members = &concerned.members;
     let wheels: BTreeSet<_> = members.iter().map(|(wheel, _)| wheel.clone()).collect();
     let files: BTreeSet<_> = members
@@ -138,7 +138,7 @@ pub(super) fn wheel(cell: String, problem: &Problem, concerned: &Concerned) -> C
         library: library.cloned(),
         needs,
         hint: Some(hint),
-        ..finding(kind, cell.clone(), format!("{cell}: {message}"))
+        ..finding(kind, cell.to_owned(), format!("{cell}: {message}"))
     }
 }
 
@@ -205,7 +205,7 @@ mod tests {
             package: Some("libpq5".to_owned()),
             ..Concerned::default()
         };
-        let found = wheel("cell".to_owned(), &problem, &concerned);
+        let found = wheel("cell", &problem, &concerned);
         let expected = "cell: it has no `libpq.so.5`, which is needed by x/_x.so of x.whl";
         assert_eq!(found.message, expected);
         assert_eq!(found.hint.as_deref(), Some("install `libpq5` in the image"));
@@ -226,7 +226,7 @@ mod tests {
             arch: "x86_64".to_owned(),
             package: None,
         };
-        let found = wheel("cell".to_owned(), &problem, &concerned);
+        let found = wheel("cell", &problem, &concerned);
         let expected = "cell: it has glibc 2.31, and glibc 2.36 is needed by x.whl";
         assert_eq!(found.message, expected);
         assert!(
