@@ -1,81 +1,22 @@
 //! `wheelfarm export --push` gives the image of a wheelhouse to a registry.
 
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wheelfarm_tests::docker::Engine;
 use wheelfarm_tests::farm::{Farm, Run, uv_wheel};
 use wheelfarm_tests::index::Index;
+use wheelfarm_tests::registry::{Access, Registry};
 use wheelfarm_tests::sdist::pure_wheel;
 
 use crate::support::{failed, farm_of, needs_docker};
 
-/// The user `me` with the password `secret`, as registries keep it.
-const USERS: &str = "me:$2b$04$v94a/aesmW8Y7O/RW2w0bOBb1RdTzR0V3fUlQ09VTVOAqawKQnh/m\n";
 /// `me:secret` in base64.
 const LOGIN: &str = "bWU6c2VjcmV0";
 
-/// Debian's `docker-registry` on a free port.
-struct Registry {
-    process: Child,
-    port: u16,
-}
-
-impl Registry {
-    /// One that is open to all, or to who is in [`USERS`].
-    fn start(directory: &Path, open: bool) -> Self {
-        fs_err::create_dir_all(directory).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let users = directory.join("users");
-        fs_err::write(&users, USERS).unwrap();
-        let auth = if open {
-            String::new()
-        } else {
-            format!(
-                "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-                users.display()
-            )
-        };
-        let config = directory.join("config.yml");
-        let data = directory.join("data");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: '127.0.0.1:{port}'}}\n{auth}",
-            data.display()
-        );
-        fs_err::write(&config, text).unwrap();
-        let process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Debian's package docker-registry is installed");
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(30), "no registry");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { process, port }
-    }
-
-    /// An image's name there.
-    fn image(&self) -> String {
-        format!("localhost:{}/team/wheels:1", self.port)
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
+/// An image's name in a registry.
+fn image(registry: &Registry) -> String {
+    format!("{}/team/wheels:1", registry.host())
 }
 
 /// A farm with one wheel, and with Docker's configuration in a directory of its own.
@@ -118,8 +59,8 @@ fn configure(farm: &Farm, configuration: &Value) {
 fn an_image_is_pushed_to_an_open_registry() {
     needs_docker!();
     let farm = farm();
-    let registry = Registry::start(&farm.work().join("registry"), true);
-    let image = registry.image();
+    let registry = Registry::start(&farm.work().join("registry"), Access::Open).unwrap();
+    let image = image(&registry);
     let run = push(&farm, &image);
     assert!(run.stderr.contains("Pushed"), "{}", run.stderr);
     let digest = pushed(&run);
@@ -131,9 +72,9 @@ fn an_image_is_pushed_to_an_open_registry() {
 fn a_login_is_taken_from_dockers_configuration() {
     needs_docker!();
     let farm = farm();
-    let registry = Registry::start(&farm.work().join("registry"), false);
-    let image = registry.image();
-    let host = format!("localhost:{}", registry.port);
+    let registry = Registry::start(&farm.work().join("registry"), Access::Login).unwrap();
+    let image = image(&registry);
+    let host = registry.host();
     failed(
         &push(&farm, &image),
         4,

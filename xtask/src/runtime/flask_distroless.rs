@@ -14,7 +14,7 @@ const EXAMPLE: Example = Example {
     dockerfile: "Dockerfile",
     prepare: &[
         "build -r requirements.txt --python 3.11 --target manylinux_2_36_x86_64",
-        "export -r requirements.txt --python 3.11 --target manylinux_2_36_x86_64 --site site --prefix /opt/site --interpreter /usr/bin/python3.11 --bytecode",
+        "export -r requirements.txt --python 3.11 --target manylinux_2_36_x86_64 --site site --site-prefix /opt/site --interpreter /usr/bin/python3.11 --bytecode",
     ],
     prepare_code: &[],
     bases: &[("BASE", "wheelfarm/python-distroless:3.11")],

@@ -82,7 +82,7 @@ impl Image<'_> {
             )),
             Source::Tree => {
                 let form = if self.is_distroless() {
-                    format!("--site {SITE_NAME} --prefix {SITE}")
+                    format!("--site {SITE_NAME} --site-prefix {SITE}")
                 } else {
                     format!("--venv {VENV_NAME}")
                 };
