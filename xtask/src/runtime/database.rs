@@ -39,7 +39,7 @@ impl Database {
             &password,
             IMAGE,
         ])?;
-        database.container = id.trim().to_owned();
+        id.trim().clone_into(&mut database.container);
         let ask = [
             "exec",
             &database.container,

@@ -1,4 +1,4 @@
-//! FastAPI and PostgreSQL in a virtual environment: the wheels come as an image, the project as a wheel.
+//! `FastAPI` and PostgreSQL in a virtual environment: the wheels come as an image, the project as a wheel.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,6 +1,7 @@
 //! The image that the usual builds begin with: a slim image with pip, and this machine's settings for getting at
 //! packages, which a build on the open network would not need. They are a few kilobytes.
 
+use std::fmt::Write as _;
 use std::process::Command;
 
 use wheelfarm_tests::anyhow::{Context, Result};
@@ -38,7 +39,7 @@ fn pip_configuration() -> Result<String> {
         };
         let key = name.rsplit('.').next().unwrap_or_default();
         if ["index-url", "extra-index-url", "trusted-host", "proxy"].contains(&key) {
-            text.push_str(&format!("{key} = {}\n", value.trim_matches('\'')));
+            writeln!(text, "{key} = {}", value.trim_matches('\'')).ok();
         }
     }
     Ok(text)
