@@ -157,11 +157,11 @@ mod tests {
         of_configuration(text, Path::new("config.json"), registry)
     }
 
-    fn password(username: &str, password: &str) -> Option<RegistryLogin> {
-        Some(RegistryLogin::Password {
+    fn password(username: &str, password: &str) -> RegistryLogin {
+        RegistryLogin::Password {
             username: username.to_owned(),
             password: password.to_owned(),
-        })
+        }
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         let text = r#"{"auths": {"localhost:5000": {"auth": "bWU6c2U6Y3JldA=="},
             "https://index.docker.io/v1/": {"identitytoken": "token"}, "empty": {}}, "other": 1}"#;
         let login = |registry| read(text, registry).unwrap();
-        assert!(login("localhost:5000") == password("me", "se:cret"));
+        assert!(login("localhost:5000") == Some(password("me", "se:cret")));
         let hub = login("https://index.docker.io/v1/");
         assert!(hub == Some(RegistryLogin::Token("token".to_owned())));
         assert!(login("localhost").is_none());
