@@ -10,7 +10,7 @@ use wheelfarm_tests::environment::{architecture, target_directory};
 use crate::bases;
 use crate::steps::{cargo, show};
 
-const NAMES: [&str; 3] = ["debian-11", "debian-12", "debian-13"];
+const NAMES: [&str; 4] = ["debian-11", "debian-12", "debian-12-musl", "debian-13"];
 
 /// `cargo xtask images [--again]`: builder images that are missing, and bases of final stages.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use wheelfarm_types::{Arch, Digest, PythonVersion, Target};
+use wheelfarm_types::{Arch, Digest, Libc, PythonVersion, Target};
 
 use crate::environment::PackageManager;
 
@@ -14,8 +14,10 @@ const DATA: &str = include_str!("../../../images/catalogue.toml");
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     images: Vec<BuilderImage>,
-    /// How Debian-made images are made.
+    /// How Debian-made images for glibc are made.
     pub debian_recipe: DebianRecipe,
+    /// How those for musl are.
+    musl_recipe: DebianRecipe,
     /// Where the sources of Pythons come from: the Debian suites to look in, the best first.
     pub python_sources: BTreeMap<PythonVersion, Vec<String>>,
 }
@@ -69,6 +71,9 @@ pub struct DebianRecipe {
     pub runtime_packages: Vec<String>,
     /// Packages that CPython is compiled with, beside those of a builder.
     pub python_packages: Vec<String>,
+    /// Source packages that are compiled into a builder for musl.
+    #[serde(default)]
+    pub libraries: Vec<String>,
     /// apt.conf lines for `mmdebstrap --aptopt`.
     pub apt_options: Vec<String>,
     /// dpkg.cfg lines for `mmdebstrap --dpkgopt`.
@@ -94,8 +99,18 @@ struct Data {
     official: Vec<Official>,
     debian: Vec<Debian>,
     debian_recipe: DebianRecipe,
+    musl_recipe: MuslRecipe,
     python_sources: BTreeMap<PythonVersion, Vec<String>>,
     emulated: Vec<Emulated>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct MuslRecipe {
+    builder_packages: Vec<String>,
+    runtime_packages: Vec<String>,
+    python_packages: Vec<String>,
+    libraries: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +138,7 @@ struct Debian {
     name: String,
     suite: String,
     policy: String,
-    python: PythonVersion,
+    python: Option<PythonVersion>,
 }
 
 impl Catalogue {
@@ -147,13 +162,14 @@ impl Catalogue {
             .collect();
         for image in data.debian {
             for guest in &guests {
+                // It would have none: compiling one would take hours.
+                let Some(python) = image.python else { continue };
                 images.push(BuilderImage {
                     target: target_of(&image.policy, guest.arch),
                     name: format!("{}-{}", image.name, guest.suffix),
                     manager: PackageManager::Apt,
-                    pythons: vec![image.python],
+                    pythons: vec![python],
                     compiled: BTreeMap::new(),
-                    // It would take hours.
                     compilable: BTreeSet::new(),
                     source: ImageSource::Debian {
                         suite: image.suite.clone(),
@@ -166,12 +182,12 @@ impl Catalogue {
                 target: target(&image.policy),
                 name: image.name,
                 manager: PackageManager::Apt,
-                pythons: vec![image.python],
+                pythons: image.python.into_iter().collect(),
                 compiled: BTreeMap::new(),
                 compilable: data
                     .python_sources
                     .keys()
-                    .filter(|python| **python != image.python)
+                    .filter(|python| Some(**python) != image.python)
                     .copied()
                     .collect(),
                 source: ImageSource::Debian { suite: image.suite },
@@ -199,8 +215,16 @@ impl Catalogue {
         }
         // glibc sorts before musl.
         images.sort_by_key(|image| (image.emulated, image.target.libc));
+        let musl = data.musl_recipe;
         Self {
             images,
+            musl_recipe: DebianRecipe {
+                builder_packages: musl.builder_packages,
+                runtime_packages: musl.runtime_packages,
+                python_packages: musl.python_packages,
+                libraries: musl.libraries,
+                ..data.debian_recipe.clone()
+            },
             debian_recipe: data.debian_recipe,
             python_sources: data.python_sources,
         }
@@ -209,6 +233,14 @@ impl Catalogue {
     /// All images, the lowest C library first.
     pub fn images(&self) -> &[BuilderImage] {
         &self.images
+    }
+
+    /// How `image` is made, if it is made from Debian packages.
+    pub fn recipe(&self, image: &BuilderImage) -> &DebianRecipe {
+        match image.target.libc {
+            Libc::Glibc { .. } => &self.debian_recipe,
+            Libc::Musl { .. } => &self.musl_recipe,
+        }
     }
 
     /// The same, to add Pythons to.

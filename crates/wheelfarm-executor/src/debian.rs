@@ -15,12 +15,13 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, DebianRecipe, ImageFacts, ImageSource};
-use wheelfarm_types::Arch;
+use wheelfarm_types::{Arch, Libc, Target};
 
 use crate::docker::{Docker, Shared};
 use crate::environment::forget;
 use crate::error::{Result, cancelled, engine, error, hinted, io};
 use crate::images::{ImageRole, debian_tag, facts, platform};
+use crate::musl;
 
 /// Names the image that something was made as.
 const LABEL_IMAGE: &str = "wheelfarm.image";
@@ -62,7 +63,7 @@ impl Docker {
         };
         let name = debian_tag(image, role);
         let suite = suite.clone();
-        let arch = image.target.arch;
+        let target = image.target;
         let recipe = recipe.clone();
         let emulated = image.emulated;
         let made = self
@@ -70,10 +71,11 @@ impl Docker {
                 let directory = temporary_directory()?;
                 let tar = directory.path().join("root.tar");
                 let mut command = mmdebstrap(&recipe, directory.path());
-                root_arguments(&mut command, &suite, arch, &recipe, role, &tar);
+                root_arguments(&mut command, &target, &recipe, role, directory.path())?;
+                command.arg(&suite).arg(&tar);
                 run(command, &format!("make {name}"), &progress, &cancel).await?;
                 progress(&format!("importing {name}"));
-                let import = import(&shared, &name, &tar, arch);
+                let import = import(&shared, &name, &tar, target.arch);
                 cancel
                     .run_until_cancelled(import)
                     .await
@@ -117,29 +119,35 @@ pub(crate) fn mmdebstrap(recipe: &DebianRecipe, temporary: &Path) -> Command {
     command
 }
 
+/// What the image consists of; `directory` is for scripts that mmdebstrap calls.
 fn root_arguments(
     command: &mut Command,
-    suite: &str,
-    arch: Arch,
+    target: &Target,
     recipe: &DebianRecipe,
     role: ImageRole,
-    tar: &Path,
-) {
+    directory: &Path,
+) -> Result<()> {
     let packages = match role {
         ImageRole::Builder => &recipe.builder_packages,
         ImageRole::Runtime => &recipe.runtime_packages,
     };
     command
-        .arg("--variant=minbase")
-        .arg(format!("--architectures={}", debian_arch(arch)))
+        .arg(format!("--architectures={}", debian_arch(target.arch)))
         .arg(format!("--include={}", packages.join(",")));
+    let musl = matches!(target.libc, Libc::Musl { .. });
+    if musl && role == ImageRole::Runtime {
+        return musl::runtime(command, directory);
+    }
     let options = recipe
         .dpkg_options
         .iter()
         .map(|line| format!("--dpkgopt={line}"));
-    command.args(options);
+    command.arg("--variant=minbase").args(options);
+    if musl {
+        musl::builder(command, recipe, directory)?;
+    }
     command.args(CLEAN.map(|hook| format!("--customize-hook={hook}")));
-    command.arg(suite).arg(tar);
+    Ok(())
 }
 
 /// Runs mmdebstrap to do `what`, an infinitive.

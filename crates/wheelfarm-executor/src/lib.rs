@@ -29,6 +29,7 @@ mod licenses;
 mod load;
 mod log;
 mod manifest;
+mod musl;
 mod output;
 mod package_cache;
 mod pull;

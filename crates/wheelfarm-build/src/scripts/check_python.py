@@ -10,6 +10,8 @@ import sysconfig
 
 # What wheels' build back ends and tests count on, and what configure leaves out without an error.
 NEEDED = ["bz2", "ctypes", "curses", "decimal", "hashlib", "lzma", "readline", "sqlite3", "ssl", "uuid", "zlib"]
+# Those of them whose libraries builders for musl do not have.
+NOT_FOR_MUSL = ["curses", "readline", "sqlite3"]
 
 
 def main(version, prefix):
@@ -23,7 +25,9 @@ def main(version, prefix):
         problems.append("it has no headers")
     directory = os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload")
     compiled = {name.split(".")[0] for name in os.listdir(directory)}
-    for module in sorted(compiled) + NEEDED:
+    musl = sysconfig.get_config_var("SOABI").endswith("-musl")
+    needed = [module for module in NEEDED if not (musl and module in NOT_FOR_MUSL)]
+    for module in sorted(compiled) + needed:
         try:
             importlib.import_module(module)
         except Exception as error:

@@ -205,7 +205,7 @@ async fn make(
     let start = std::time::Instant::now();
     let log = log_of(&observer, &job);
     let facts = docker
-        .build_debian(image, &catalogue.debian_recipe, role, log, cancel)
+        .build_debian(image, catalogue.recipe(image), role, log, cancel)
         .await?;
     let seconds = start.elapsed().as_secs_f64();
     observer(Event::Took {

@@ -62,7 +62,7 @@ pub(super) async fn build(
                 wanted.docker,
                 wanted.docker,
                 image,
-                &wanted.catalogue.debian_recipe.python_packages,
+                &wanted.catalogue.recipe(image).python_packages,
                 cores.div_ceil(at_a_time),
                 wanted.progress.observer(),
                 cancel.clone(),
