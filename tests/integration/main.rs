@@ -28,6 +28,7 @@ mod installing;
 mod live_pages;
 mod main_job;
 mod mirror;
+mod musl;
 mod other_packages;
 mod pages;
 mod patch;

@@ -28,7 +28,7 @@ test = "python -c 'import platform, wfwhich; assert wfwhich.which() == platform.
 #[test]
 fn one_old_image_builds_for_a_python_that_is_younger_than_it() {
     needs_docker!();
-    let store = store_with_python();
+    let store = store_with_python("debian-11", "3.13");
     let farm = Farm::with_store(&store).unwrap();
 
     // What was compiled is there, and in no other store.
@@ -96,15 +96,19 @@ fn the_command_for_a_missing_python_is_named() {
     );
 }
 
-/// A store with Python 3.13 for debian-11 and nothing else. Compiling takes minutes, so what was compiled is kept
-/// between runs of the tests; it is made anew when Debian's source, the image or the scripts have changed.
-fn store_with_python() -> PathBuf {
-    let kept = kept_directory().unwrap().join("pythons");
+/// A store with `python` for `image`, and nothing but compiled Pythons. Compiling takes minutes, so what was compiled is
+/// kept between runs of the tests; it is made anew when Debian's source, the image or the scripts have changed.
+pub(crate) fn store_with_python(image: &str, python: &str) -> PathBuf {
+    // One for each, so that none is copied while another is written.
+    let kept = kept_directory()
+        .unwrap()
+        .join(format!("pythons-of-{image}"));
     let farm = Farm::with_store(&kept).unwrap();
-    let arguments = ["images", "build", "debian-11", "--python", "3.13"];
+    let arguments = ["images", "build", image, "--python", python];
     let run = farm.run(arguments).unwrap();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert!(run.stdout.starts_with("debian-11 3.13."), "{}", run.stdout);
+    let made = format!("{image} {python}.");
+    assert!(run.stdout.starts_with(&made), "{}", run.stdout);
     // Whoever compiled it, now it is known.
     let run = farm.run(arguments).unwrap();
     assert!(
@@ -112,7 +116,9 @@ fn store_with_python() -> PathBuf {
         "{}",
         run.stdout
     );
-    let copy = scratch_directory().unwrap().join("store-with-python");
+    let copy = scratch_directory()
+        .unwrap()
+        .join(format!("store-with-python-{image}"));
     process::run(Command::new("cp").arg("-r").arg(&kept).arg(&copy)).unwrap();
     copy
 }

@@ -46,6 +46,9 @@ pub enum MatrixError {
         /// Images of the catalogue that would do.
         candidates: Vec<BuilderImage>,
     },
+    /// It has none until one is compiled for it.
+    #[error("the builder image {} has no Python yet", .0.name)]
+    WithoutPython(Box<BuilderImage>),
     /// No image builds for it.
     #[error("no builder image here builds for {target}")]
     NoTarget {
@@ -86,6 +89,13 @@ impl MatrixError {
                     commands.push(format!("`{} --python {python}`", image.command()));
                 }
                 candidates
+            }
+            Self::WithoutPython(image) => {
+                // Any will do: the first is an example.
+                let python = image.compilable.first();
+                return python.map(|python| {
+                    format!("compile one with `{} --python {python}`", image.command())
+                });
             }
             Self::NoTarget { candidates, .. } => candidates,
         };
@@ -137,12 +147,16 @@ pub fn select(
     if selection.targets.is_empty() {
         if selection.pythons.is_empty() {
             // All of the images that were named, else the lowest.
-            let count = if selection.images.is_empty() {
-                1
-            } else {
-                images.len()
-            };
-            for image in images.iter().take(count) {
+            let named = !selection.images.is_empty();
+            let count = if named { images.len() } else { 1 };
+            for image in images
+                .iter()
+                .filter(|image| named || has_python(image))
+                .take(count)
+            {
+                if !has_python(image) {
+                    return Err(without_python(image));
+                }
                 cells.extend(
                     image
                         .pythons
@@ -189,6 +203,9 @@ pub fn select(
             });
         };
         let pythons = if selection.pythons.is_empty() {
+            if !has_python(closest) {
+                return Err(without_python(closest));
+            }
             &closest.pythons
         } else {
             &selection.pythons
@@ -202,6 +219,14 @@ pub fn select(
         }
     }
     Ok(cells)
+}
+
+fn has_python(image: &BuilderImage) -> bool {
+    !image.pythons.is_empty()
+}
+
+fn without_python(image: &BuilderImage) -> MatrixError {
+    MatrixError::WithoutPython(Box::new(image.clone()))
 }
 
 fn cell(image: &BuilderImage, python: PythonVersion, target: Target) -> Cell {
@@ -393,6 +418,30 @@ mod tests {
         // Debian has no source of it.
         let hint = cells(&DEBIANS, &[], &["3.12"], &[]).unwrap_err().hint();
         assert!(!hint.unwrap().contains("images build"));
+    }
+
+    #[test]
+    fn an_image_without_a_python_is_used_when_it_has_one() {
+        let here = ["debian-12", "debian-12-musl"];
+        let target = ["musllinux_1_2_x86_64"];
+        let error = cells(&here, &[], &[], &target).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the builder image debian-12-musl has no Python yet"
+        );
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains("`wheelfarm images build debian-12-musl --python 3.11`"),
+            "{hint}"
+        );
+        assert!(cells(&here, &here, &[], &[]).is_err());
+        // Nobody asked for it.
+        assert_eq!(cells(&here[1..], &[], &[], &[]).unwrap(), [""; 0]);
+        let compiled = [("debian-12-musl", "3.11")];
+        assert_eq!(
+            cells_with(&compiled, &here, &[], &[], &target).unwrap(),
+            ["cp311-musllinux_1_2_x86_64 in debian-12-musl"]
+        );
     }
 
     #[test]

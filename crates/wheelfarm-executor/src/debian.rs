@@ -71,7 +71,7 @@ impl Docker {
                 let directory = temporary_directory()?;
                 let tar = directory.path().join("root.tar");
                 let mut command = mmdebstrap(&recipe, directory.path());
-                root_arguments(&mut command, &target, &recipe, role, directory.path())?;
+                root_arguments(&mut command, target, &recipe, role, directory.path())?;
                 command.arg(&suite).arg(&tar);
                 run(command, &format!("make {name}"), &progress, &cancel).await?;
                 progress(&format!("importing {name}"));
@@ -122,7 +122,7 @@ pub(crate) fn mmdebstrap(recipe: &DebianRecipe, temporary: &Path) -> Command {
 /// What the image consists of; `directory` is for scripts that mmdebstrap calls.
 fn root_arguments(
     command: &mut Command,
-    target: &Target,
+    target: Target,
     recipe: &DebianRecipe,
     role: ImageRole,
     directory: &Path,

@@ -8,7 +8,7 @@ use wheelfarm_build::catalogue::Catalogue;
 use wheelfarm_build::pythons::add_compiled;
 use wheelfarm_store::Store;
 use wheelfarm_tests::anyhow::{Context, Result};
-use wheelfarm_tests::environment::{architecture, kept_directory, scratch_directory};
+use wheelfarm_tests::environment::{architecture, kept_directory};
 use wheelfarm_types::PythonVersion;
 
 use crate::steps::show;
@@ -25,11 +25,11 @@ const INSTALL: &str = include_str!("musl/install.sh");
 /// here.
 pub(crate) fn build(wheelfarm: &Path) -> Result<()> {
     // Where the tests keep compiled Pythons too.
-    let store = kept_directory()?.join("pythons");
+    let store = kept_directory()?.join(format!("pythons-of-{IMAGE}"));
     let mut images = Command::new(wheelfarm);
     images.arg("--store").arg(&store);
     show(images.args(["images", "build", IMAGE, "--python", PYTHON]))?;
-    let context = scratch_directory()?.join("python-musl");
+    let context = kept_directory()?.join("python-musl");
     fs_err::create_dir_all(&context)?;
     fs_err::write(context.join("python.tar.gz"), tree(&store)?)?;
     fs_err::write(context.join("install.sh"), INSTALL)?;

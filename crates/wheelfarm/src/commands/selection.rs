@@ -218,9 +218,10 @@ pub(crate) async fn cells(
             known.push(image.clone());
         }
     }
-    // One that is emulated is no answer to who asked for nothing.
+    // One that is emulated is no answer to who asked for nothing, nor is one without a Python.
     let nothing = if selection.targets.is_empty() {
-        known.iter().all(|image| image.emulated)
+        let no_answer = |image: &BuilderImage| image.emulated || image.pythons.is_empty();
+        known.iter().all(no_answer)
     } else {
         known.is_empty()
     };
