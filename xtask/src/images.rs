@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     show(&mut cargo("build --package wheelfarm --locked"))?;
     let wheelfarm = target_directory()?.join("debug/wheelfarm");
     build_missing(&wheelfarm)?;
-    bases::build(again)
+    bases::build(&wheelfarm, again)
 }
 
 /// Makes the images that the engine does not have yet, with the bare runtimes that go with them.

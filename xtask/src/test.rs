@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
                 .env("WHEELFARM_BIN", &wheelfarm),
         )
     })?;
-    steps.step("bases of final images", || bases::build(false))?;
+    steps.step("bases of final images", || bases::build(&wheelfarm, false))?;
     steps.step("examples of final images", || {
         runtime::check(&wheelfarm, all)
     })?;

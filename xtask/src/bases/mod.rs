@@ -3,9 +3,12 @@
 
 mod debian_slim;
 mod distroless;
+mod musl;
 mod postgres;
 mod python_slim;
 mod root;
+
+use std::path::Path;
 
 use wheelfarm_tests::anyhow::{Context, Result};
 use wheelfarm_tests::docker::Engine;
@@ -35,15 +38,20 @@ const BASES: [Base; 4] = [
 ];
 
 /// Makes the bases that the engine does not have yet; all of them if `again`.
-pub(crate) fn build(again: bool) -> Result<()> {
+pub(crate) fn build(wheelfarm: &Path, again: bool) -> Result<()> {
     let engine = Engine::connect()?;
-    for base in &BASES {
-        if !again && engine.has_image(base.image)? {
-            eprintln!("{} is here", base.image);
-            continue;
+    let make = |image: &str, make: &dyn Fn(&str) -> Result<()>| {
+        if !again && engine.has_image(image)? {
+            eprintln!("{image} is here");
+            return Ok(());
         }
-        eprintln!("making {}", base.image);
-        (base.make)(base.image).with_context(|| format!("{} could not be made", base.image))?;
+        eprintln!("making {image}");
+        make(image).with_context(|| format!("{image} could not be made"))
+    };
+    for base in &BASES {
+        make(base.image, &base.make)?;
     }
-    Ok(())
+    make("wheelfarm/python-musl:3.11", &|image| {
+        musl::make(image, wheelfarm)
+    })
 }

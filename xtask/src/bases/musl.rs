@@ -1,5 +1,4 @@
-//! `wheelfarm/python-musl:3.11`: the bare runtime for musl with a compiled Python in `/usr/local`, pip and venv, as
-//! `python:3.11-alpine` has them.
+//! The bare runtime for musl with a compiled Python in `/usr/local`, pip and venv: stands in for `python:3.11-alpine`.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,8 +12,6 @@ use wheelfarm_types::PythonVersion;
 
 use crate::steps::show;
 
-/// What Dockerfiles take instead of `python:3.11-alpine`.
-const TAG: &str = "wheelfarm/python-musl:3.11";
 /// The builder image whose Python it is.
 const IMAGE: &str = "debian-12-musl";
 const PYTHON: &str = "3.11";
@@ -23,7 +20,7 @@ const INSTALL: &str = include_str!("musl/install.sh");
 
 /// Makes the image, and before that what it is made of: the builder, its runtime and the Python, each unless it is
 /// here.
-pub(crate) fn build(wheelfarm: &Path) -> Result<()> {
+pub(super) fn make(image: &str, wheelfarm: &Path) -> Result<()> {
     // Where the tests keep compiled Pythons too.
     let store = kept_directory()?.join(format!("pythons-of-{IMAGE}"));
     let mut images = Command::new(wheelfarm);
@@ -38,7 +35,7 @@ pub(crate) fn build(wheelfarm: &Path) -> Result<()> {
     fs_err::write(&dockerfile, DOCKERFILE)?;
     show(
         Command::new("docker")
-            .args(["build", "--tag", TAG, "--build-arg", &runtime])
+            .args(["build", "--tag", image, "--build-arg", &runtime])
             .arg("--file")
             .arg(dockerfile)
             .arg(context),

@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     )))?;
     let wheelfarm = &target_directory()?.join(profile).join("wheelfarm");
     images::build_missing(wheelfarm)?;
-    bases::build(false)?;
+    bases::build(wheelfarm, false)?;
     lint::all(wheelfarm)?;
     let mut rows = Vec::new();
     let is_named =
