@@ -23,7 +23,7 @@ struct Package {
     sign: Sign,
 }
 
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 14] = [
     Package {
         name: "mmdebstrap",
         purpose: "makes builder images",
@@ -78,6 +78,11 @@ const PACKAGES: [Package; 13] = [
         name: "ceph-osd",
         purpose: "where the S3 server keeps its objects",
         sign: Sign::Program("ceph-osd"),
+    },
+    Package {
+        name: "docker-compose",
+        purpose: "runs the example of several services",
+        sign: Sign::Program("docker-compose"),
     },
     Package {
         name: "chromium",

@@ -1,9 +1,35 @@
-//! For who brings a Python of their own: stands in for `debian:bookworm-slim`, with certificates of authorities.
+//! For who brings a Python of their own: stands in for `debian:bookworm-slim` and `debian:bullseye-slim`.
 
 use wheelfarm_tests::anyhow::Result;
 
 use super::root::Root;
 
-pub(super) fn make(image: &str) -> Result<()> {
-    Root::new(&["ca-certificates"])?.import(image, &[r#"CMD ["/bin/sh"]"#])
+/// With certificates of authorities.
+pub(super) fn bookworm(image: &str) -> Result<()> {
+    make(image, "debian-12", &["ca-certificates"])
+}
+
+/// With what `images/runtime/org-base` installs, so that it builds without a mirror.
+pub(super) fn bullseye(image: &str) -> Result<()> {
+    make(
+        image,
+        "debian-11",
+        &[
+            "ca-certificates",
+            "libbz2-1.0",
+            "libffi7",
+            "liblzma5",
+            "libmpdec3",
+            "libncursesw6",
+            "libreadline8",
+            "libsqlite3-0",
+            "libssl1.1",
+            "libuuid1",
+            "zlib1g",
+        ],
+    )
+}
+
+fn make(image: &str, builder: &str, packages: &[&str]) -> Result<()> {
+    Root::new(builder, packages)?.import(image, &[r#"CMD ["/bin/sh"]"#])
 }

@@ -36,7 +36,7 @@ const PACKAGES: [&str; 23] = [
 ];
 
 pub(super) fn make(image: &str) -> Result<()> {
-    let mut root = Root::new(&PACKAGES)?;
+    let mut root = Root::new("debian-12", &PACKAGES)?;
     root.file("/pick.py", PICK, 0o644)?;
     root.after_packages(&format!(
         r#"chroot "$1" python3.11 /pick.py {PICKED} {}"#,

@@ -18,10 +18,14 @@ struct Base {
     make: fn(image: &str) -> Result<()>,
 }
 
-const BASES: [Base; 4] = [
+const BASES: [Base; 5] = [
     Base {
         image: "wheelfarm/debian-slim:12",
-        make: debian_slim::make,
+        make: debian_slim::bookworm,
+    },
+    Base {
+        image: "wheelfarm/debian-slim:11",
+        make: debian_slim::bullseye,
     },
     Base {
         image: "wheelfarm/python-slim:3.11",

@@ -16,7 +16,7 @@ const PACKAGES: [&str; 6] = [
 const AS_OFFICIAL: &str = r#"ln -s /usr/bin/python3.11 "$1"/usr/local/bin/python3.11 && ln -s python3.11 "$1"/usr/local/bin/python3 && ln -s python3.11 "$1"/usr/local/bin/python && rm "$1"/usr/lib/python3.11/EXTERNALLY-MANAGED"#;
 
 pub(super) fn make(image: &str) -> Result<()> {
-    let mut root = Root::new(&PACKAGES)?;
+    let mut root = Root::new("debian-12", &PACKAGES)?;
     root.after_packages(AS_OFFICIAL);
     root.import(image, &["ENV LANG=C.UTF-8", r#"CMD ["python3"]"#])
 }

@@ -10,9 +10,6 @@ use wheelfarm_tests::anyhow::{Context, Result, bail};
 use wheelfarm_tests::environment::architecture;
 use wheelfarm_tests::process::run;
 
-/// The image of the catalogue whose Debian release all bases are of.
-const BUILDER: &str = "debian-12";
-
 /// What goes into a root: Debian's `minbase`, packages, and what hooks make of it.
 pub(super) struct Root {
     directory: tempfile::TempDir,
@@ -21,12 +18,12 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// A root with `packages`, and all that these need.
-    pub(super) fn new(packages: &[&str]) -> Result<Self> {
+    /// A root of the Debian release that the catalogue's image `builder` is of, with `packages` and all that these need.
+    pub(super) fn new(builder: &str, packages: &[&str]) -> Result<Self> {
         let catalogue = Catalogue::builtin(architecture().parse()?);
-        let builder = catalogue.get(BUILDER).map(|image| &image.source);
-        let Some(ImageSource::Debian { suite }) = builder else {
-            bail!("the catalogue has no image {BUILDER} that is made from Debian packages");
+        let source = catalogue.get(builder).map(|image| &image.source);
+        let Some(ImageSource::Debian { suite }) = source else {
+            bail!("the catalogue has no image {builder} that is made from Debian packages");
         };
         let directory = tempfile::tempdir()?;
         // apt reads in it as a user of its own.

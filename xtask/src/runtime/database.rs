@@ -56,9 +56,13 @@ impl Database {
     /// Options of `docker run` for who uses it.
     pub(super) fn options(&self) -> Vec<String> {
         let url = format!("DATABASE_URL=postgresql://postgres:{PASSWORD}@database/postgres");
-        ["--network", &self.network, "--env", &url]
-            .map(str::to_owned)
-            .to_vec()
+        let password = format!("PGPASSWORD={PASSWORD}");
+        let mut options = vec!["--network", &self.network];
+        // As a whole, and as libpq's own variables.
+        for variable in [&url, "PGHOST=database", "PGUSER=postgres", &password] {
+            options.extend(["--env", variable]);
+        }
+        options.into_iter().map(str::to_owned).collect()
     }
 }
 

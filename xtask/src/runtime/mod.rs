@@ -1,6 +1,9 @@
 //! `cargo xtask runtime`: builds, runs and checks the examples of final images, and measures them beside the images
 //! that teams usually build.
 
+mod age;
+mod compose;
+mod compose_flask;
 mod database;
 mod docker;
 mod example;
@@ -9,6 +12,7 @@ mod flask_distroless;
 mod gunicorn_multistage;
 mod image;
 mod lint;
+mod org_base;
 mod service;
 mod table;
 mod usual;
@@ -32,7 +36,7 @@ struct Kind {
     short: bool,
 }
 
-const EXAMPLES: [Kind; 3] = [
+const EXAMPLES: [Kind; 5] = [
     Kind {
         name: "flask-distroless",
         check: flask_distroless::check,
@@ -49,6 +53,18 @@ const EXAMPLES: [Kind; 3] = [
         name: "gunicorn-multistage",
         check: gunicorn_multistage::check,
         measure: gunicorn_multistage::measure,
+        short: false,
+    },
+    Kind {
+        name: "org-base",
+        check: org_base::check,
+        measure: org_base::measure,
+        short: false,
+    },
+    Kind {
+        name: "compose-flask",
+        check: compose_flask::check,
+        measure: compose_flask::measure,
         short: false,
     },
 ];

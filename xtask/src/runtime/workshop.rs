@@ -9,13 +9,15 @@ use wheelfarm_tests::environment::{repository, target_directory};
 use wheelfarm_tests::process::{run, words};
 
 /// What a build of wheels leaves beside a Dockerfile.
-const MADE: [&str; 6] = [
+const MADE: [&str; 8] = [
     "wheelhouse",
     "app-wheelhouse",
     "site",
     "venv",
     "pythons",
     "venvs",
+    "mail/wheelhouse",
+    "mail/site",
 ];
 
 /// An example's directory, as it would be on the machine of who copied it.
@@ -47,6 +49,21 @@ impl Workshop {
         Ok(workshop)
     }
 
+    /// The same, with a copy of `store`.
+    pub(super) fn with_store(wheelfarm: &Path, name: &str, store: &Path) -> Result<Self> {
+        let workshop = Self::new(wheelfarm, name)?;
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(store)
+            .arg(workshop.store()))?;
+        Ok(workshop)
+    }
+
+    /// Where its store is.
+    pub(super) fn store(&self) -> PathBuf {
+        self.base.join("store")
+    }
+
     /// Runs the program, its words written as on a command line, in the copy; how many seconds it took.
     pub(super) fn wheelfarm(&self, line: &str) -> Result<f64> {
         self.command(line, &[]).map(|(seconds, _)| seconds)
@@ -57,7 +74,7 @@ impl Workshop {
         let mut command = Command::new(&self.wheelfarm);
         command
             .args(line.split_whitespace())
-            .env("WHEELFARM_STORE", self.base.join("store"))
+            .env("WHEELFARM_STORE", self.store())
             .env("WHEELFARM_CACHE", self.base.join("cache"))
             .current_dir(&self.directory);
         eprintln!("$ wheelfarm {line}");
