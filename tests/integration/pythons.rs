@@ -102,7 +102,7 @@ pub(crate) fn store_with_python(image: &str, python: &str) -> PathBuf {
     // One for each, so that none is copied while another is written.
     let kept = kept_directory()
         .unwrap()
-        .join(format!("pythons-of-{image}"));
+        .join(format!("pythons-of-{image}-{python}"));
     let farm = Farm::with_store(&kept).unwrap();
     let arguments = ["images", "build", image, "--python", python];
     let run = farm.run(arguments).unwrap();

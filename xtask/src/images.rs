@@ -1,11 +1,11 @@
 //! Builder images, made through the program itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use wheelfarm_tests::anyhow::{Result, bail};
 use wheelfarm_tests::docker::Engine;
-use wheelfarm_tests::environment::{architecture, target_directory};
+use wheelfarm_tests::environment::{architecture, kept_directory, target_directory};
 
 use crate::bases;
 use crate::steps::{cargo, show};
@@ -48,4 +48,15 @@ pub(crate) fn build_missing(wheelfarm: &Path) -> Result<()> {
             .args(["images", "build"])
             .args(missing),
     )
+}
+
+/// A store with nothing but `versions` of Python, compiled for the builder image `name`. Compiling takes minutes, so it is
+/// kept; tests keep theirs beside it.
+pub(crate) fn pythons(wheelfarm: &Path, name: &str, versions: &[&str]) -> Result<PathBuf> {
+    let versions = versions.join(",");
+    let store = kept_directory()?.join(format!("pythons-of-{name}-{versions}"));
+    let mut images = Command::new(wheelfarm);
+    images.arg("--store").arg(&store);
+    show(images.args(["images", "build", name, "--python", &versions]))?;
+    Ok(store)
 }

@@ -10,6 +10,7 @@ use wheelfarm_tests::anyhow::{Context, Result};
 use wheelfarm_tests::environment::{architecture, kept_directory};
 use wheelfarm_types::PythonVersion;
 
+use crate::images;
 use crate::steps::show;
 
 /// The builder image whose Python it is.
@@ -21,11 +22,7 @@ const INSTALL: &str = include_str!("musl/install.sh");
 /// Makes the image, and before that what it is made of: the builder, its runtime and the Python, each unless it is
 /// here.
 pub(super) fn make(image: &str, wheelfarm: &Path) -> Result<()> {
-    // Where the tests keep compiled Pythons too.
-    let store = kept_directory()?.join(format!("pythons-of-{IMAGE}"));
-    let mut images = Command::new(wheelfarm);
-    images.arg("--store").arg(&store);
-    show(images.args(["images", "build", IMAGE, "--python", PYTHON]))?;
+    let store = images::pythons(wheelfarm, IMAGE, &[PYTHON])?;
     let context = kept_directory()?.join("python-musl");
     fs_err::create_dir_all(&context)?;
     fs_err::write(context.join("python.tar.gz"), tree(&store)?)?;

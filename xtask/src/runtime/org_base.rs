@@ -1,11 +1,8 @@
 //! Two Pythons of an organisation in one base, and an update of a library that some of its wheels carry.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use wheelfarm_tests::anyhow::{Context, Result, ensure};
-use wheelfarm_tests::environment::kept_directory;
-use wheelfarm_tests::process::run;
 
 use super::age::age;
 use super::docker::{Build, Builder, Cache, docker};
@@ -13,6 +10,7 @@ use super::example::Row;
 use super::image::{self, Figures, Pip};
 use super::service::Service;
 use super::workshop::Workshop;
+use crate::images;
 
 const NAME: &str = "org-base";
 const SYSTEM: &str = "wheelfarm/example-org-base-system";
@@ -68,14 +66,8 @@ pub(super) fn measure(_: &Path) -> Result<Vec<Row>> {
 
 /// A copy of the example with a store that has both Pythons. Compiling them takes minutes, so they are kept between runs.
 fn workshop(wheelfarm: &Path) -> Result<Workshop> {
-    let kept: PathBuf = kept_directory()?.join("org-base");
-    let mut compile = Command::new(wheelfarm);
-    compile
-        .args(["images", "build", "debian-11", "--python"])
-        .arg(PYTHONS.join(","))
-        .env("WHEELFARM_STORE", &kept);
-    run(&mut compile).context("the Pythons could not be compiled")?;
-    Workshop::with_store(wheelfarm, NAME, &kept)
+    let store = images::pythons(wheelfarm, "debian-11", &PYTHONS)?;
+    Workshop::with_store(wheelfarm, NAME, NAME, &store)
 }
 
 fn pythons(workshop: &Workshop) -> Result<()> {

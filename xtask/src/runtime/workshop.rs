@@ -32,7 +32,26 @@ pub(super) struct Workshop {
 impl Workshop {
     /// A copy of `images/runtime/<name>`, and no store yet.
     pub(super) fn new(wheelfarm: &Path, name: &str) -> Result<Self> {
-        let base = target_directory()?.join("runtime").join(name);
+        Self::named(wheelfarm, name, name)
+    }
+
+    /// The same, with a copy of `store`; `called` tells two copies of one example apart.
+    pub(super) fn with_store(
+        wheelfarm: &Path,
+        called: &str,
+        name: &str,
+        store: &Path,
+    ) -> Result<Self> {
+        let workshop = Self::named(wheelfarm, called, name)?;
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(store)
+            .arg(workshop.store()))?;
+        Ok(workshop)
+    }
+
+    fn named(wheelfarm: &Path, called: &str, name: &str) -> Result<Self> {
+        let base = target_directory()?.join("runtime").join(called);
         if base.exists() {
             fs_err::remove_dir_all(&base)?;
         }
@@ -46,16 +65,6 @@ impl Workshop {
             directory,
         };
         workshop.forget_exports()?;
-        Ok(workshop)
-    }
-
-    /// The same, with a copy of `store`.
-    pub(super) fn with_store(wheelfarm: &Path, name: &str, store: &Path) -> Result<Self> {
-        let workshop = Self::new(wheelfarm, name)?;
-        run(Command::new("cp")
-            .arg("-r")
-            .arg(store)
-            .arg(workshop.store()))?;
         Ok(workshop)
     }
 
