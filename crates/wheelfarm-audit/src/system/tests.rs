@@ -57,7 +57,7 @@ fn a_python_is_told_by_its_file() {
         arch: Some(arch()),
         libc: glibc,
     };
-    assert_eq!(system.pythons, [python.clone()]);
+    assert_eq!(system.pythons, std::slice::from_ref(&python));
     assert_eq!(system.libc, glibc);
     let found = system.python(version("3.11"), LibcFamily::Glibc);
     assert_eq!(found, Some(&python));
@@ -111,15 +111,15 @@ fn a_system_without_python_has_a_libc() {
 }
 
 /// What is wrong with a wheel of one module that is linked to `flags`.
-fn wrong(lab: &Lab, platform: &str, libc: Option<Libc>, module: &[u8]) -> Vec<Problem> {
+fn wrong(lab: &Lab, platform: &str, libc: impl Into<Option<Libc>>, module: &[u8]) -> Vec<Problem> {
     let wheel = wheel(platform, &[("_demo.so", module)]);
     let objects = Objects::read(&wheel).unwrap();
-    let found = problems(&wheel, &objects, &open(lab), libc).unwrap();
+    let found = problems(&wheel, &objects, &open(lab), libc.into()).unwrap();
     found.into_iter().map(|needed| needed.problem).collect()
 }
 
-fn glibc(minor: u16) -> Option<Libc> {
-    Some(Libc::Glibc { major: 2, minor })
+fn glibc(minor: u16) -> Libc {
+    Libc::Glibc { major: 2, minor }
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn another_c_library_is_all_that_is_said() {
     for (platform, libc) in [
         ("manylinux_2_28", musl),
         ("manylinux_2_28", None),
-        ("musllinux_1_2", glibc(36)),
+        ("musllinux_1_2", Some(glibc(36))),
     ] {
         let wrong = wrong(&lab, platform, libc, &module);
         assert!(
