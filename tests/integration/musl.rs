@@ -12,29 +12,36 @@ use crate::pythons::store_with_python;
 use crate::support::needs_docker;
 
 /// An extension module that needs a shared library.
-const ZIP: &str = r#"
+const CALL: &str = r#"
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <zlib.h>
+#include <ffi.h>
 #ifdef __GLIBC__
 #error "compiled for glibc"
 #endif
-static PyObject *version(PyObject *self, PyObject *none) { return PyUnicode_FromString(zlibVersion()); }
-static PyMethodDef methods[] = {{"version", version, METH_NOARGS, ""}, {NULL, NULL, 0, NULL}};
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "wfzip", "", -1, methods};
-PyMODINIT_FUNC PyInit_wfzip(void) { return PyModule_Create(&module); }
+static int five(void) { return 5; }
+static PyObject *call(PyObject *self, PyObject *none) {
+    ffi_cif cif;
+    ffi_arg result = 0;
+    if (ffi_prep_cif(&cif, FFI_DEFAULT_ABI, 0, &ffi_type_sint, NULL) != FFI_OK) return NULL;
+    ffi_call(&cif, FFI_FN(five), &result, NULL);
+    return PyLong_FromLong((long)result);
+}
+static PyMethodDef methods[] = {{"call", call, METH_NOARGS, ""}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "wfcall", "", -1, methods};
+PyMODINIT_FUNC PyInit_wfcall(void) { return PyModule_Create(&module); }
 "#;
 const SETUP: &str = r#"
 from setuptools import Extension, setup
-setup(ext_modules=[Extension("wfzip", ["src/wfzip.c"], libraries=["z"])])
+setup(ext_modules=[Extension("wfcall", ["src/wfcall.c"], libraries=["ffi"])])
 "#;
 /// Only the library that came with the wheel is there, and nothing that glibc would need.
 const TEST: &str = r#"
-[package.wfzip]
-test = """python -c 'import glob, wfzip
-assert wfzip.version() == "1.2.13"
+[package.wfcall]
+test = """python -c 'import glob, wfcall
+assert wfcall.call() == 5
 maps = open("/proc/self/maps").read()
-assert "/wfzip.libs/libz-" in maps and "ld-musl" in maps, maps
+assert "/wfcall.libs/libffi-" in maps and "ld-musl" in maps, maps
 assert not glob.glob("/lib*/ld-linux*") and not glob.glob("/lib/*/libc.so.6")'"""
 "#;
 
@@ -42,28 +49,28 @@ assert not glob.glob("/lib*/ld-linux*") and not glob.glob("/lib/*/libc.so.6")'""
 fn a_wheel_with_a_library_is_built_and_runs_where_there_is_no_glibc() {
     needs_docker!();
     let store = store_with_python("debian-12-musl", "3.11");
-    let sdist = Sdist::with_extension("wfzip", "1.0", ZIP)
+    let sdist = Sdist::with_extension("wfcall", "1.0", CALL)
         .without("setup.py")
         .file("setup.py", SETUP);
     let glibc = format!(
-        "wfzip-1.0-cp311-cp311-manylinux_2_17_{}.whl",
+        "wfcall-1.0-cp311-cp311-manylinux_2_17_{}.whl",
         architecture()
     );
-    let wrong = pure_wheel("wfzip", "1.0", "raise ImportError").unwrap();
+    let wrong = pure_wheel("wfcall", "1.0", "raise ImportError").unwrap();
     let index = Index::start()
         .unwrap()
         .with(&sdist)
         .unwrap()
-        .with_file("wfzip", &glibc, wrong);
+        .with_file("wfcall", &glibc, wrong);
     let farm = Farm::with_store(&store)
         .unwrap()
         .with("UV_INDEX", &index.url())
         .configure(TEST)
         .unwrap();
     let target = format!("musllinux_1_2_{}", architecture());
-    let arguments = ["wfzip", "--python", "3.11", "--target", &target];
+    let arguments = ["wfcall", "--python", "3.11", "--target", &target];
     let report = farm.build(arguments).unwrap().success().unwrap();
-    let wheel = report.wheel("wfzip", "3.11").unwrap();
+    let wheel = report.wheel("wfcall", "3.11").unwrap();
     // The index's wheel for glibc is none for musl.
     assert_eq!(
         (wheel.origin.as_str(), wheel.image.as_str()),
@@ -79,10 +86,10 @@ fn a_wheel_with_a_library_is_built_and_runs_where_there_is_no_glibc() {
     let [library] = &wheel.vendored[..] else {
         panic!("{:?}", wheel.vendored)
     };
-    assert_eq!(library.soname, "libz.so.1");
+    assert_eq!(library.soname, "libffi.so.8");
     let package = library.package.as_deref().unwrap_or_default();
-    assert!(package.starts_with("zlib-musl"), "{package}");
-    assert_eq!(wheel.proof.as_ref().unwrap().imported, ["wfzip"]);
+    assert!(package.starts_with("libffi-musl"), "{package}");
+    assert_eq!(wheel.proof.as_ref().unwrap().imported, ["wfcall"]);
 
     // A second time nothing is left to do.
     let again = farm.build(arguments).unwrap().success().unwrap();
