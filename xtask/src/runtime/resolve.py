@@ -6,7 +6,8 @@ loader = None
 with open("/proc/self/maps") as maps:
     for line in maps:
         name = line.split()[-1]
-        if os.path.basename(name).startswith(("ld-linux", "ld-musl")):
+        # The file itself, which up to glibc 2.33 has a name of its own.
+        if os.path.basename(name).startswith(("ld-linux", "ld-musl", "ld-2.")):
             loader = name
 if loader is None:
     sys.exit("no loader")
