@@ -132,7 +132,7 @@ fn is_right(services: &Services) -> Result<()> {
         mails.contains("owner@example.org") && mails.contains("Ada wrote: bread & butter"),
         "{mails}"
     );
-    let written = services.compose(&["exec", "-T", "web", "touch", "/app/x"]);
+    let written = services.compose(&["exec", "-T", "--user", "root", "web", "touch", "/app/x"]);
     ensure!(written.is_err(), "the root can be written to");
     let user = services.compose(&["exec", "-T", "web", "id", "-u"])?;
     let user: u32 = user.trim().parse().context("the user's number")?;
