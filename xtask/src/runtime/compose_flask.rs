@@ -64,12 +64,19 @@ pub(super) fn measure(wheelfarm: &Path) -> Result<Vec<Row>> {
     let workshop = EXAMPLE.workshop(wheelfarm)?;
     let times = EXAMPLE.times(&workshop)?;
     let services = start(&workshop)?;
-    workshop.edit(EXAMPLE.code.0, EXAMPLE.code.2, "\"Good day\"")?;
-    let begin = Instant::now();
-    services.compose(&["up", "--build", "--detach", "--no-deps", "web"])?;
-    services.wait("web", "8080", "/", |text| text.contains("Good day"))?;
-    let restart = begin.elapsed().as_secs_f64();
-    eprintln!("a changed line was served after {restart:.1} s");
+    let mut line = EXAMPLE.code.2;
+    let mut restarts = Vec::new();
+    for changed in ["\"Good morning\"", "\"Good day\"", "\"Good night\""] {
+        workshop.edit(EXAMPLE.code.0, line, changed)?;
+        line = changed;
+        let begin = Instant::now();
+        services.compose(&["up", "--build", "--detach", "--no-deps", "web"])?;
+        services.wait("web", "8080", "/", |text| text.contains(changed))?;
+        restarts.push(begin.elapsed().as_secs_f64());
+    }
+    restarts.sort_by(f64::total_cmp);
+    let restart = restarts.get(1).copied().unwrap_or(f64::INFINITY);
+    eprintln!("a changed line was served after {restart:.1} s, the median of three");
     ensure!(
         restart <= RESTART,
         "a changed line was served after {restart:.1} s only"
