@@ -1,8 +1,9 @@
-//! Wheels for musl: built, made complete and imported where there is no glibc.
+//! Wheels for musl: built, made complete and imported where there is no glibc. The libraries and the Python for it take
+//! many minutes to compile, so this is for who asks: `WHEELFARM_TEST_MUSL=1`, as `cargo xtask test --full` does.
 
 use std::process::Command;
 
-use wheelfarm_tests::environment::architecture;
+use wheelfarm_tests::environment::{architecture, variable};
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::process;
@@ -48,6 +49,9 @@ assert not glob.glob("/lib*/ld-linux*") and not glob.glob("/lib/*/libc.so.6")'""
 #[test]
 fn a_wheel_with_a_library_is_built_and_runs_where_there_is_no_glibc() {
     needs_docker!();
+    if variable("WHEELFARM_TEST_MUSL").is_none() {
+        return;
+    }
     let store = store_with_python("debian-12-musl", "3.11");
     let sdist = Sdist::with_extension("wfcall", "1.0", CALL)
         .without("setup.py")
@@ -99,7 +103,10 @@ fn a_wheel_with_a_library_is_built_and_runs_where_there_is_no_glibc() {
 #[test]
 fn the_base_for_final_stages_has_a_python_for_musl_with_pip_and_venv() {
     needs_docker!();
-    // Made by `cargo xtask test`, as builder images are.
+    if variable("WHEELFARM_TEST_MUSL").is_none() {
+        return;
+    }
+    // Made by `cargo xtask images`.
     let script = "set -e; python -m venv --without-pip /opt/venv; \
         python3 -m pip --python /opt/venv/bin/python --version; \
         /opt/venv/bin/python -c 'import ctypes, hashlib, lzma, ssl, sysconfig, zlib; print(sysconfig.get_config_var(\"EXT_SUFFIX\"))'; \

@@ -10,7 +10,7 @@ use wheelfarm_tests::environment::{architecture, kept_directory, target_director
 use crate::bases;
 use crate::steps::{cargo, show};
 
-const NAMES: [&str; 4] = ["debian-11", "debian-12", "debian-12-musl", "debian-13"];
+const NAMES: [&str; 3] = ["debian-11", "debian-12", "debian-13"];
 
 /// `cargo xtask images [--again]`: builder images that are missing, and bases of final stages.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     show(&mut cargo("build --package wheelfarm --locked"))?;
     let wheelfarm = target_directory()?.join("debug/wheelfarm");
     build_missing(&wheelfarm)?;
-    bases::build(&wheelfarm, again)
+    bases::all(&wheelfarm, again)
 }
 
 /// Makes the images that the engine does not have yet, with the bare runtimes that go with them.

@@ -47,15 +47,20 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let mut test = cargo("test --workspace --exclude wheelfarm-tests --locked");
         show(test.env("WHEELFARM_TEST_DOCKER", "1"))
     })?;
+    if all {
+        steps.step("bases of final images", || bases::all(&wheelfarm, false))?;
+    }
     steps.step("tests of the whole", || {
         let mut test = cargo("test --package wheelfarm-tests --locked -- --test-threads");
+        if all {
+            test.env("WHEELFARM_TEST_MUSL", "1");
+        }
         show(
             test.arg(THREADS)
                 .env("WHEELFARM_TEST_DOCKER", "1")
                 .env("WHEELFARM_BIN", &wheelfarm),
         )
     })?;
-    steps.step("bases of final images", || bases::build(&wheelfarm, false))?;
     steps.step("examples of final images", || {
         runtime::check(&wheelfarm, all)
     })?;

@@ -10,52 +10,69 @@ mod root;
 
 use std::path::Path;
 
-use wheelfarm_tests::anyhow::{Context, Result};
+use wheelfarm_tests::anyhow::{Context, Result, ensure};
 use wheelfarm_tests::docker::Engine;
 
 struct Base {
     image: &'static str,
-    make: fn(image: &str) -> Result<()>,
+    /// Makes it, if need be with the program.
+    make: fn(image: &str, wheelfarm: &Path) -> Result<()>,
 }
 
-const BASES: [Base; 5] = [
+const BASES: [Base; 6] = [
     Base {
         image: "wheelfarm/debian-slim:12",
-        make: debian_slim::bookworm,
+        make: |image, _| debian_slim::bookworm(image),
     },
     Base {
         image: "wheelfarm/debian-slim:11",
-        make: debian_slim::bullseye,
+        make: |image, _| debian_slim::bullseye(image),
     },
     Base {
         image: "wheelfarm/python-slim:3.11",
-        make: python_slim::make,
+        make: |image, _| python_slim::make(image),
     },
     Base {
         image: "wheelfarm/python-distroless:3.11",
-        make: distroless::make,
+        make: |image, _| distroless::make(image),
     },
     Base {
         image: "wheelfarm/postgres:15",
-        make: postgres::make,
+        make: |image, _| postgres::make(image),
+    },
+    Base {
+        image: "wheelfarm/python-musl:3.11",
+        make: musl::make,
     },
 ];
 
-/// Makes the bases that the engine does not have yet; all of them if `again`.
-pub(crate) fn build(wheelfarm: &Path, again: bool) -> Result<()> {
-    let engine = Engine::connect()?;
-    let make = |image: &str, make: &dyn Fn(&str) -> Result<()>| {
-        if !again && engine.has_image(image)? {
+/// Makes all bases that the engine does not have yet; all of them if `again`.
+pub(crate) fn all(wheelfarm: &Path, again: bool) -> Result<()> {
+    BASES
+        .iter()
+        .try_for_each(|base| base.build(wheelfarm, again))
+}
+
+/// Makes those of `images` that the engine does not have yet.
+pub(crate) fn missing(wheelfarm: &Path, images: &[&str]) -> Result<()> {
+    let bases = BASES.iter().filter(|base| images.contains(&base.image));
+    let mut made = 0;
+    for base in bases {
+        base.build(wheelfarm, false)?;
+        made += 1;
+    }
+    ensure!(made == images.len(), "not all of {images:?} are bases");
+    Ok(())
+}
+
+impl Base {
+    fn build(&self, wheelfarm: &Path, again: bool) -> Result<()> {
+        let image = self.image;
+        if !again && Engine::connect()?.has_image(image)? {
             eprintln!("{image} is here");
             return Ok(());
         }
         eprintln!("making {image}");
-        make(image).with_context(|| format!("{image} could not be made"))
-    };
-    for base in &BASES {
-        make(base.image, &base.make)?;
+        (self.make)(image, wheelfarm).with_context(|| format!("{image} could not be made"))
     }
-    make("wheelfarm/python-musl:3.11", &|image| {
-        musl::make(image, wheelfarm)
-    })
 }

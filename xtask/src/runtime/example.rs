@@ -153,7 +153,7 @@ impl Example {
         let workshop = self.workshop(wheelfarm)?;
         // It is about what the example's own image copies.
         fs_err::remove_file(workshop.directory.join(".dockerignore"))?;
-        let base = usual::base()?;
+        let base = usual::base(wheelfarm)?;
         let tag = format!("{}-usual", self.tag());
         let build = |cache| {
             let build = Build {

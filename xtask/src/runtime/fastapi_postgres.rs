@@ -74,7 +74,7 @@ fn dance(wheelfarm: &Path, usual: &str) -> Result<Times> {
     fs_err::remove_file(workshop.directory.join(".dockerignore"))?;
     let registry = Registry::start(&workshop.directory.join("../registry"), Access::Open)?;
     let last = format!("{}/notes:last", registry.host());
-    let base = usual::base()?;
+    let base = usual::base(wheelfarm)?;
     let build = Build {
         context: &workshop.directory,
         dockerfile: "Dockerfile.usual",

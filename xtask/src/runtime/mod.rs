@@ -32,6 +32,8 @@ struct Kind {
     name: &'static str,
     check: fn(&Path) -> Result<()>,
     measure: fn(&Path) -> Result<Vec<Row>>,
+    /// The images that it begins with.
+    bases: &'static [&'static str],
     /// Whether it is in the shorter set.
     short: bool,
 }
@@ -41,30 +43,39 @@ const EXAMPLES: [Kind; 5] = [
         name: "flask-distroless",
         check: flask_distroless::check,
         measure: flask_distroless::measure,
+        bases: &["wheelfarm/python-distroless:3.11"],
         short: true,
     },
     Kind {
         name: "fastapi-postgres",
         check: fastapi_postgres::check,
         measure: fastapi_postgres::measure,
+        bases: &["wheelfarm/python-slim:3.11", "wheelfarm/postgres:15"],
         short: false,
     },
     Kind {
         name: "gunicorn-multistage",
         check: gunicorn_multistage::check,
         measure: gunicorn_multistage::measure,
+        bases: &["wheelfarm/python-slim:3.11", "wheelfarm/python-musl:3.11"],
         short: false,
     },
     Kind {
         name: "org-base",
         check: org_base::check,
         measure: org_base::measure,
+        bases: &["wheelfarm/debian-slim:11"],
         short: false,
     },
     Kind {
         name: "compose-flask",
         check: compose_flask::check,
         measure: compose_flask::measure,
+        bases: &[
+            "wheelfarm/python-slim:3.11",
+            "wheelfarm/python-distroless:3.11",
+            "wheelfarm/postgres:15",
+        ],
         short: false,
     },
 ];
@@ -94,7 +105,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     )))?;
     let wheelfarm = &target_directory()?.join(profile).join("wheelfarm");
     images::build_missing(wheelfarm)?;
-    bases::build(wheelfarm, false)?;
     lint::all(wheelfarm)?;
     let mut rows = Vec::new();
     let is_named =
@@ -124,6 +134,7 @@ pub(crate) fn check(wheelfarm: &Path, all: bool) -> Result<()> {
 impl Kind {
     fn check(&self, wheelfarm: &Path) -> Result<()> {
         eprintln!("\n-- {}", self.name);
+        bases::missing(wheelfarm, self.bases)?;
         (self.check)(wheelfarm).context(self.name)
     }
 }

@@ -2,6 +2,7 @@
 //! packages, which a build on the open network would not need. They are a few kilobytes.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use wheelfarm_tests::anyhow::{Context, Result};
@@ -9,16 +10,19 @@ use wheelfarm_tests::environment::target_directory;
 use wheelfarm_tests::process::run;
 
 use super::docker::docker;
+use crate::bases;
 
 const TAG: &str = "wheelfarm/usual-base:3.11";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+const SLIM: &str = "wheelfarm/python-slim:3.11";
 const DOCKERFILE: &str = "FROM wheelfarm/python-slim:3.11\n\
     COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt\n\
     COPY pip.conf /etc/pip.conf\n\
     ENV PIP_DISABLE_PIP_VERSION_CHECK=1\n";
 
 /// Makes the image; its name.
-pub(super) fn base() -> Result<String> {
+pub(super) fn base(wheelfarm: &Path) -> Result<String> {
+    bases::missing(wheelfarm, &[SLIM])?;
     let directory = target_directory()?.join("runtime/usual-base");
     fs_err::create_dir_all(&directory)?;
     fs_err::write(directory.join("Dockerfile"), DOCKERFILE)?;
