@@ -58,11 +58,11 @@ fn a_slim_image_installs_in_a_stage_of_its_own() {
             "ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1",
             "COPY --from=build /opt/venv /opt/venv",
             "WORKDIR /app",
-            "COPY templates templates",
-            "COPY app.py ./",
             "USER 65532:65532",
             "EXPOSE 8080",
             r#"CMD ["gunicorn", "--bind", "0.0.0.0:8080", "app:app"]"#,
+            "COPY templates templates",
+            "COPY app.py ./",
         ]
     );
     assert!(text.contains("--require-hashes"), "{text}");

@@ -69,8 +69,11 @@ fn of_configuration(
     registry: &str,
 ) -> Result<Option<RegistryLogin>, Failure> {
     let broken = |reason: &str| Failure::usage(format!("{}: {reason}", path.display()));
-    let configuration: Configuration =
-        serde_json::from_str(text).map_err(|error| broken(&error.to_string()))?;
+    // By way of a map: serde would take a list for a struct, too.
+    let configuration: serde_json::Result<serde_json::Map<_, _>> = serde_json::from_str(text);
+    let configuration =
+        configuration.and_then(|map| Configuration::deserialize(serde_json::Value::Object(map)));
+    let configuration = configuration.map_err(|error| broken(&error.to_string()))?;
     let helper = configuration.cred_helpers.get(registry);
     if let Some(name) = helper.or(configuration.creds_store.as_ref()) {
         return ask(name, registry);

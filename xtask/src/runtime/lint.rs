@@ -37,17 +37,23 @@ pub(super) fn all(wheelfarm: &Path) -> Result<()> {
 /// All Dockerfiles of the examples.
 fn dockerfiles() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for example in fs_err::read_dir(repository().join("images/runtime"))? {
-        for file in fs_err::read_dir(example?.path())? {
-            let file = file?;
-            if file.file_name().to_string_lossy().starts_with("Dockerfile") {
-                found.push(file.path());
-            }
-        }
-    }
+    find(&repository().join("images/runtime"), &mut found)?;
     found.sort();
     ensure!(!found.is_empty(), "there is no Dockerfile");
     Ok(found)
+}
+
+fn find(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs_err::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type()?.is_dir() {
+            find(&entry.path(), found)?;
+        } else if name.to_string_lossy().starts_with("Dockerfile") {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// The linter, in an environment of its own.

@@ -38,9 +38,9 @@ pub(crate) struct DockerfileArgs {
     /// A system package that the final stage needs (those of `runtime-packages-<cell>.txt`)
     #[arg(long, value_name = "NAME")]
     pub(crate) package: Vec<String>,
-    /// The port that the program listens on
+    /// A port that the program listens on
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: Option<u16>,
+    pub(crate) port: Vec<u16>,
     /// Numeric id of the user and group that the program runs as
     #[arg(long, value_name = "ID", default_value_t = 65532, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) user: u32,

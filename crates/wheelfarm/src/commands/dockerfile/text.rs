@@ -182,10 +182,13 @@ impl Image<'_> {
             Source::Wheelhouse | Source::Image => format!("COPY --from=build {place} {place}"),
         };
         writeln!(text, "{copy}").ok();
-        text.push_str(&self.project());
+        if !self.copied.is_empty() {
+            text.push_str("WORKDIR /app\n");
+        }
         writeln!(text, "USER {0}:{0}", self.args.user).ok();
-        if let Some(port) = self.args.port {
-            writeln!(text, "EXPOSE {port}").ok();
+        let ports: Vec<_> = self.args.port.iter().map(ToString::to_string).collect();
+        if !ports.is_empty() {
+            writeln!(text, "EXPOSE {}", ports.join(" ")).ok();
         }
         let mut words = self.command.iter();
         let hears = |word: &String| {
@@ -196,16 +199,13 @@ impl Image<'_> {
             text.push_str("STOPSIGNAL SIGINT\n");
         }
         text.push_str(&self.start());
+        text.push_str(&self.project());
         text
     }
 
-    /// The project's own files: what changes most often comes last.
+    /// The project's own files. They change most often, so they are last: a change is one layer and no other step.
     fn project(&self) -> String {
         let mut text = String::new();
-        if self.copied.is_empty() {
-            return text;
-        }
-        text.push_str("WORKDIR /app\n");
         for directory in self.copied.iter().filter(|copied| copied.is_directory) {
             writeln!(text, "COPY {0} {0}", directory.path).ok();
         }
@@ -296,7 +296,7 @@ impl Image<'_> {
         for package in &args.package {
             write!(line, " --package {package}").ok();
         }
-        if let Some(port) = args.port {
+        for port in &args.port {
             write!(line, " --port {port}").ok();
         }
         if args.user != 65532 {
