@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+use wheelfarm_resolve::module_of;
 use wheelfarm_store::Store;
 use wheelfarm_types::PythonVersion;
 
@@ -144,7 +145,7 @@ fn unpack(
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?;
         let path = path.to_str().unwrap_or_default().to_owned();
-        if !source_of(&path).is_some_and(|source| modules.contains_key(&source)) {
+        if !module_of(&path).is_some_and(|source| modules.contains_key(&source)) {
             return Err(format!("`{}` belongs to no module", path.escape_debug()));
         }
         let mut content = Vec::new();
@@ -154,27 +155,19 @@ fn unpack(
     Ok(files)
 }
 
-/// The module that `a/__pycache__/b.cpython-311.pyc` is of: `a/b.py`.
-fn source_of(path: &str) -> Option<String> {
-    let (directory, name) = path.rsplit_once('/')?;
-    let (stem, _) = name.strip_suffix(".pyc")?.rsplit_once('.')?;
-    let directory = directory.strip_suffix("__pycache__")?;
-    Some(format!("{directory}{stem}.py"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn byte_code_belongs_to_a_module() {
-        let module = |path| source_of(path);
+        let module = |path| module_of(path);
         let expected = Some("a/b.c.py".to_owned());
         assert_eq!(module("a/__pycache__/b.c.cpython-311.pyc"), expected);
         let expected = Some("b.py".to_owned());
         assert_eq!(module("__pycache__/b.cpython-313t.pyc"), expected);
         for path in ["b.pyc", "a/b.cpython-311.pyc", "__pycache__/b.pyc", "x", ""] {
-            assert_eq!(source_of(path), None, "{path}");
+            assert_eq!(module_of(path), None, "{path}");
         }
     }
 

@@ -27,7 +27,7 @@ pub use compile::{CompileOptions, CompileRequest, Resolver, StaticMetadata};
 pub use error::{ResolveError, ResolveErrorKind};
 pub use fetch::{Fetcher, SOURCE_LIMIT};
 pub use http::chain;
-pub use install::{Form, Installation, Installed, install};
+pub use install::{Form, Installation, Installed, install, module_of};
 pub use lock::{Lock, LockedFile, LockedPackage, SourceFacts};
 pub use sdist::{BuildSystem, build_system, checked_files};
 pub use settings::{Credential, IndexSettings};

@@ -79,7 +79,7 @@ fn listed(record: &str, compiled: &BTreeSet<String>) -> String {
         .collect();
     let mut text = record.to_owned();
     for name in compiled {
-        let source = source_of(name).map(|source| quoted(&source));
+        let source = module_of(name).map(|source| quoted(&source));
         let name = quoted(name);
         let belongs = source.is_some_and(|source| present.contains(source.as_str()));
         if belongs && !present.contains(name.as_str()) {
@@ -90,8 +90,9 @@ fn listed(record: &str, compiled: &BTreeSet<String>) -> String {
     text
 }
 
-/// The module that `a/__pycache__/b.cpython-311.pyc` is of: `a/b.py`.
-fn source_of(path: &str) -> Option<String> {
+/// The module that `a/__pycache__/b.cpython-311.pyc` is of: `a/b.py`
+/// ([PEP 3147](https://peps.python.org/pep-3147/)).
+pub fn module_of(path: &str) -> Option<String> {
     let (directory, name) = path.rsplit_once('/')?;
     let (stem, _) = name.strip_suffix(".pyc")?.rsplit_once('.')?;
     let directory = directory.strip_suffix("__pycache__")?;

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::process::Command;
 use wheelfarm_types::{PythonVersion, Target};
 
+pub use self::bytecode::module_of;
 use crate::interpreter;
 use crate::{ResolveError, ResolveErrorKind, Uv};
 
