@@ -1,9 +1,7 @@
-//! Turning what the engine says into sentences.
+//! Errors of every executor.
 
-use std::error::Error as _;
 use std::fmt::Display;
 
-use bollard::errors::Error;
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
 use wheelfarm_store::StoreError;
 
@@ -30,29 +28,6 @@ pub(crate) fn hinted(
     }
 }
 
-/// For `map_err`: the engine refused `what`, an infinitive: `create the container x`.
-pub(crate) fn engine(what: impl Display) -> impl FnOnce(Error) -> ExecutorError {
-    move |source| {
-        if is_connection_error(&source) {
-            return hinted(
-                ExecutorErrorKind::EngineUnavailable,
-                format!(
-                    "the Docker engine stopped answering when asked to {what}: {}",
-                    detail(&source)
-                ),
-                "Look whether the daemon still runs: `docker version`.",
-            );
-        }
-        error(
-            ExecutorErrorKind::Engine,
-            format!(
-                "the Docker engine could not {what}: {}",
-                detail(&source).trim_end_matches('.')
-            ),
-        )
-    }
-}
-
 /// For `map_err`: the store could not give an input.
 pub(crate) fn store(source: &StoreError) -> ExecutorError {
     error(
@@ -74,56 +49,4 @@ pub(crate) fn io(what: impl Display) -> impl FnOnce(std::io::Error) -> ExecutorE
 /// The user cancelled `what`.
 pub(crate) fn cancelled(what: impl Display) -> ExecutorError {
     error(ExecutorErrorKind::Cancelled, format!("cancelled: {what}"))
-}
-
-/// Whether the engine said that the thing is not there.
-pub(crate) fn is_not_found(source: &Error) -> bool {
-    status(source) == Some(404)
-}
-
-/// What the engine said, without the client's wrapping.
-pub(crate) fn detail(source: &Error) -> String {
-    match source {
-        Error::DockerResponseServerError { message, .. } => message.clone(),
-        Error::DockerStreamError { error } => error.clone(),
-        other => {
-            // The innermost cause is the one that says something: "Connection refused".
-            let mut text = other.to_string();
-            let mut cause = other.source();
-            while let Some(inner) = cause {
-                text = inner.to_string();
-                cause = inner.source();
-            }
-            text
-        }
-    }
-}
-
-/// The kind of the input/output error at the root of `source`, if there is one.
-pub(crate) fn io_kind(source: &Error) -> Option<std::io::ErrorKind> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source);
-    let mut kind = None;
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            kind = Some(io.kind());
-        }
-        cause = inner.source();
-    }
-    kind
-}
-
-fn status(source: &Error) -> Option<u16> {
-    match source {
-        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
-        _ => None,
-    }
-}
-
-fn is_connection_error(source: &Error) -> bool {
-    matches!(
-        source,
-        Error::HyperLegacyError { .. }
-            | Error::HyperResponseError { .. }
-            | Error::SocketNotFoundError(_)
-    )
 }

@@ -1,4 +1,44 @@
-//! The connection to the engine, and what all of this crate's work shares.
+//! The Docker executor: the connection to the engine, and what all work with it shares.
+//!
+//! ```text
+//!   Docker::connect ─ run_lock   who owns a container: a lock file that dies with its process
+//!     │
+//!     ├─ sweep                   removes what a killed run left
+//!     ├─ Executor::run           inputs + tools (volumes) -> container -> stream -> outputs
+//!     ├─ images                  find, list, pull, make from Debian packages; look into one (contents)
+//!     └─ environments            builder image + system packages -> image, manifest, library root
+//! ```
+//!
+//! Uses nothing but the engine's API, and no bind mounts, so the engine may be on another machine or behind a socket
+//! mounted into a CI job.
+
+mod action;
+mod compiler_cache;
+mod container;
+mod contents;
+mod debian;
+mod debian_source;
+mod environment;
+mod error;
+mod images;
+mod inputs;
+mod install;
+mod keep;
+mod licenses;
+mod load;
+mod manifest;
+mod musl;
+mod output;
+mod package_cache;
+mod pull;
+mod push;
+mod root;
+mod run_lock;
+mod scope;
+mod services;
+mod settings;
+mod sweep;
+mod tools;
 
 use std::fmt;
 use std::future::Future;
@@ -14,11 +54,19 @@ use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
 use wheelfarm_build::pipeline::Capacity;
 use wheelfarm_store::Store;
 
-use crate::compiler_cache::CompilerCaches;
-use crate::error::{Result, detail, engine, error, hinted, io, io_kind};
-use crate::package_cache::PackageCaches;
-use crate::run_lock::RunLock;
-use crate::settings::{DockerSettings, HostNetwork};
+use crate::docker::compiler_cache::CompilerCaches;
+use crate::docker::error::{detail, engine, io_kind};
+use crate::docker::package_cache::PackageCaches;
+use crate::docker::run_lock::RunLock;
+use crate::error::{Result, error, hinted, io};
+
+pub use contents::ImageContents;
+pub use debian::{CLEAN, EPOCH};
+pub use debian_source::python_source;
+pub use images::{ImageRole, ListedImage};
+pub use push::RegistryLogin;
+pub use settings::{DockerSettings, HostNetwork};
+pub use sweep::SweepReport;
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// Versions of the API to try, each of which is then negotiated down. Engines since 29 refuse less than 1.44,

@@ -16,8 +16,9 @@ use wheelfarm_build::action::{Action, ExecutorError, ExecutorErrorKind};
 use wheelfarm_store::Store;
 use wheelfarm_types::Digest;
 
-use crate::error::{Result, cancelled, engine, error, store};
-use crate::scope::Scope;
+use crate::docker::error::engine;
+use crate::docker::scope::Scope;
+use crate::error::{Result, cancelled, error, store};
 
 /// Where the filler container sees the volume.
 const FILL_DIR: &str = "/wheelfarm-fill";

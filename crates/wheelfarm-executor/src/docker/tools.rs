@@ -11,9 +11,10 @@ use bollard::query_parameters::ListVolumesOptionsBuilder;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, TOOL_DIR};
 
-use crate::error::{Result, engine};
-use crate::inputs::{Content, Filling, InputFile, fill, volume_mount};
-use crate::scope::Scope;
+use crate::docker::error::engine;
+use crate::docker::inputs::{Content, Filling, InputFile, fill, volume_mount};
+use crate::docker::scope::Scope;
+use crate::error::Result;
 
 const LABEL_TOOL: &str = "wheelfarm.tool";
 /// On the sign: the full volume's name.

@@ -14,16 +14,17 @@ use wheelfarm_build::action::{
 };
 use wheelfarm_build::pipeline::Capacity;
 
-use crate::compiler_cache;
-use crate::container::body;
+use crate::docker::compiler_cache;
+use crate::docker::container::body;
+use crate::docker::error::engine;
+use crate::docker::inputs::{Content, InputFile, input_volume, volume_mount};
+use crate::docker::keep;
+use crate::docker::output::{Stdout, Trailer, unpack};
+use crate::docker::scope::Scope;
+use crate::docker::tools;
 use crate::docker::{Docker, Shared};
-use crate::error::{Result, cancelled, engine, error, hinted, io};
-use crate::inputs::{Content, InputFile, input_volume, volume_mount};
-use crate::keep;
+use crate::error::{Result, cancelled, error, hinted, io};
 use crate::log::Log;
-use crate::output::{Stdout, Trailer, unpack};
-use crate::scope::Scope;
-use crate::tools;
 
 /// Exit codes of a container that a signal ended: the engine sends them when it is stopped.
 const KILLED: i64 = 128 + 9;

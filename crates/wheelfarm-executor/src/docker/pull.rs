@@ -10,9 +10,10 @@ use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
 use wheelfarm_build::catalogue::ImageFacts;
 use wheelfarm_types::Arch;
 
+use crate::docker::error::detail;
+use crate::docker::images::{facts, platform, repository};
 use crate::docker::{Docker, Shared};
-use crate::error::{Result, cancelled, detail, error, hinted};
-use crate::images::{facts, platform, repository};
+use crate::error::{Result, cancelled, error, hinted};
 
 /// What the engine says when it cannot talk to a registry, in lower case.
 const UNREACHABLE: [&str; 11] = [

@@ -11,10 +11,10 @@ use bollard::models::Mount;
 use tokio::sync::Mutex;
 use wheelfarm_build::environment::{EnvironmentRecipe, PackageManager};
 
+use crate::docker::inputs::volume_mount;
+use crate::docker::scope::{Scope, remove};
 use crate::docker::{Docker, Shared};
 use crate::error::Result;
-use crate::inputs::volume_mount;
-use crate::scope::{Scope, remove};
 
 /// Volumes by builder image.
 pub(crate) type PackageCaches = Mutex<HashMap<String, String>>;

@@ -7,11 +7,12 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 
 use crate::docker::Docker;
-use crate::error::{Result, engine, io};
-use crate::keep;
-use crate::run_lock::DeadRun;
-use crate::scope::{LABEL_LOCK, LABEL_RUNS, remove};
-use crate::tools::is_kept;
+use crate::docker::error::engine;
+use crate::docker::keep;
+use crate::docker::run_lock::DeadRun;
+use crate::docker::scope::{LABEL_LOCK, LABEL_RUNS, remove};
+use crate::docker::tools::is_kept;
+use crate::error::{Result, io};
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_types::Arch;
 
+use crate::docker::error::engine;
+use crate::docker::pull::pull;
+use crate::docker::scope::Scope;
 use crate::docker::{Docker, Shared};
-use crate::error::{Result, cancelled, engine, hinted};
-use crate::pull::pull;
-use crate::scope::Scope;
+use crate::error::{Result, cancelled, hinted};
 
 /// Chunks of the file system that wait to be unpacked.
 const AHEAD: usize = 16;

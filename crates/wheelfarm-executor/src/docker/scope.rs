@@ -10,7 +10,8 @@ use bollard::query_parameters::{
 use futures::future::join_all;
 
 use crate::docker::Shared;
-use crate::error::{Result, engine};
+use crate::docker::error::engine;
+use crate::error::Result;
 
 /// Which runs directory the owner's lock file is in.
 pub(crate) const LABEL_RUNS: &str = "wheelfarm.runs";

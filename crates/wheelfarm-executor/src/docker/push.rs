@@ -6,8 +6,9 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 
+use crate::docker::error::detail;
 use crate::docker::{Docker, Shared};
-use crate::error::{Result, cancelled, detail, hinted};
+use crate::error::{Result, cancelled, hinted};
 
 /// Who pushes.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use tokio_util::io::ReaderStream;
 use wheelfarm_build::action::ExecutorErrorKind;
 
 use crate::docker::Docker;
-use crate::error::{Result, engine, error};
+use crate::docker::error::engine;
+use crate::error::{Result, error};
 
 impl Docker {
     /// Loads the image in `archive`, a tar file as `docker save` writes it, which is called `name` there. Returns the id

@@ -17,11 +17,12 @@ use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, DebianRecipe, ImageFacts, ImageSource};
 use wheelfarm_types::{Arch, Libc, Target};
 
+use crate::docker::environment::forget;
+use crate::docker::error::engine;
+use crate::docker::images::{ImageRole, debian_tag, facts, platform};
+use crate::docker::musl;
 use crate::docker::{Docker, Shared};
-use crate::environment::forget;
-use crate::error::{Result, cancelled, engine, error, hinted, io};
-use crate::images::{ImageRole, debian_tag, facts, platform};
-use crate::musl;
+use crate::error::{Result, cancelled, error, hinted, io};
 
 /// Names the image that something was made as.
 const LABEL_IMAGE: &str = "wheelfarm.image";

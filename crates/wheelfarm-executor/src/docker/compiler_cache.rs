@@ -16,10 +16,11 @@ use wheelfarm_build::environment::EnvironmentRecipe;
 use wheelfarm_types::Digest;
 
 use crate::docker::Shared;
-use crate::environment;
-use crate::error::{Result, engine, error};
-use crate::inputs::volume_mount;
-use crate::scope::Scope;
+use crate::docker::environment;
+use crate::docker::error::engine;
+use crate::docker::inputs::volume_mount;
+use crate::docker::scope::Scope;
+use crate::error::{Result, error};
 
 /// Where builds see the volume.
 const PLACE: &str = "/tools/compiler-cache";

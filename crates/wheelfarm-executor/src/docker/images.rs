@@ -11,8 +11,9 @@ use wheelfarm_build::canonical_digest;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageFacts, ImageSource};
 use wheelfarm_types::Arch;
 
+use crate::docker::error::{engine, is_not_found};
 use crate::docker::{Docker, Shared};
-use crate::error::{Result, engine, error, is_not_found};
+use crate::error::{Result, error};
 
 /// What an image of the catalogue is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

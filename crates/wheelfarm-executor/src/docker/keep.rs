@@ -13,7 +13,7 @@ use bollard::query_parameters::RenameContainerOptionsBuilder;
 use futures::StreamExt;
 use wheelfarm_build::action::Kept;
 
-use crate::scope::Scope;
+use crate::docker::scope::Scope;
 
 /// What the name of a container that is kept begins with.
 const PREFIX: &str = "wheelfarm-failed-";

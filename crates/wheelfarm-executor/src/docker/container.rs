@@ -8,7 +8,7 @@ use bollard::models::{
 use wheelfarm_build::action::{Action, Limits, OUTPUT_DIR, WORK_DIR};
 use wheelfarm_build::pipeline::Capacity;
 
-use crate::keep::SLEEP;
+use crate::docker::keep::SLEEP;
 
 /// The user and group of every build: nobody's in any image.
 const USER: u32 = 65532;

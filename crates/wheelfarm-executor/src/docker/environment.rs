@@ -20,15 +20,16 @@ use wheelfarm_build::environment::{
 };
 use wheelfarm_types::Digest;
 
+use crate::docker::error::engine;
+use crate::docker::inputs::upload;
+use crate::docker::install;
+use crate::docker::output::Stdout;
+use crate::docker::package_cache;
+use crate::docker::root::{LibraryRoot, repack};
+use crate::docker::scope::Scope;
 use crate::docker::{Docker, Shared};
-use crate::error::{Result, cancelled, engine, error, hinted};
-use crate::inputs::upload;
-use crate::install;
+use crate::error::{Result, cancelled, error, hinted};
 use crate::log::Log;
-use crate::output::Stdout;
-use crate::package_cache;
-use crate::root::{LibraryRoot, repack};
-use crate::scope::Scope;
 
 /// The recipe's digest, on the image.
 const LABEL_RECIPE: &str = "wheelfarm.recipe";
