@@ -1,0 +1,315 @@
+//! An action as the cluster's storage has it: a tree of directories, a command, and the action itself; and sending of it
+//! what the storage lacks.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::action::{Action, ExecutorErrorKind, INPUT_DIR, TOOL_DIR, WORK_DIR};
+use wheelfarm_reapi::{BlobDigest, CommandSpec, Content, EncodedAction, Tree, TreeBuilder};
+use wheelfarm_types::Digest;
+
+use super::Shared;
+use super::images::RemoteImage;
+use super::outcome::failed;
+use super::properties::properties;
+use super::root::tree_of_archive;
+use super::stored::Stored;
+use crate::error::{Result, error, store};
+
+/// Runs the command, and says that it did.
+const WRAPPER: &str = include_str!("wrapper.sh");
+/// What the wrapper leaves beside the outputs: the command's exit code.
+pub(super) const STATUS: &str = "status";
+/// The directory of the outputs, in the working directory.
+pub(super) const OUT: &str = "out";
+/// Names of stored trees as the storage has them.
+const TREE_RECORD: &str = "remote-tree";
+/// Upper bound of the directories of a tree in bytes.
+pub(super) const TREE_SIZE: u64 = 64 << 20;
+/// So many digests are remembered before all are forgotten.
+const REMEMBERED: usize = 500_000;
+
+/// What is known to be in the cluster's storage, and how large our own blobs are: so that neither is asked again for each
+/// action. The storage may forget: whoever finds that out forgets too.
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    known: Mutex<HashSet<BlobDigest>>,
+    sizes: Mutex<HashMap<Digest, u64>>,
+}
+
+impl Present {
+    pub(super) fn forget(&self) {
+        self.known().clear();
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<BlobDigest>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sizes(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, u64>> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of `digests` of which nothing is known.
+    pub(super) fn unknown<'a>(
+        &self,
+        digests: impl IntoIterator<Item = &'a BlobDigest>,
+    ) -> Vec<BlobDigest> {
+        let known = self.known();
+        let unknown = digests.into_iter().filter(|digest| !known.contains(digest));
+        unknown.cloned().collect()
+    }
+
+    pub(super) fn note(&self, digests: impl IntoIterator<Item = BlobDigest>) {
+        let mut known = self.known();
+        if known.len() > REMEMBERED {
+            known.clear();
+        }
+        known.extend(digests);
+    }
+}
+
+/// Stored archives as trees, by the archive's digest.
+#[derive(Debug, Default)]
+pub(super) struct Trees(tokio::sync::Mutex<HashMap<Digest, Arc<Tree>>>);
+
+/// Which tree a stored archive is.
+#[derive(Debug, Serialize, Deserialize)]
+struct TreeRecord {
+    /// The encoded tree, in the store.
+    tree: Digest,
+}
+
+/// An action, ready to be asked for and to be sent.
+pub(super) struct Packed {
+    /// Its digest names it in the action cache.
+    pub(super) encoded: EncodedAction,
+    image: Arc<RemoteImage>,
+    directories: BTreeMap<BlobDigest, bytes::Bytes>,
+    files: Vec<BlobDigest>,
+    trees: Vec<(Digest, Arc<Tree>)>,
+}
+
+/// Describes `action` to the cluster. Sends nothing.
+pub(super) async fn pack(
+    shared: &Shared,
+    action: &Action,
+    image: Arc<RemoteImage>,
+    cancel: &CancellationToken,
+) -> Result<Packed> {
+    let mut builder = match &image.tree {
+        Some(tree) if !shared.settings.image_mode.is_by_property() => TreeBuilder::over(tree),
+        _ => TreeBuilder::new(),
+    };
+    let mut files = Vec::new();
+    let inputs = action
+        .inputs
+        .iter()
+        .map(|(path, digest)| (format!("{}/{path}", below(INPUT_DIR)), digest, false));
+    let tools = action
+        .tools
+        .iter()
+        .map(|(name, digest)| (format!("{}/{name}/{name}", below(TOOL_DIR)), digest, true));
+    for (path, digest, executable) in inputs.chain(tools) {
+        let size = size(shared, digest).await?;
+        let digest = BlobDigest {
+            hash: *digest,
+            size,
+        };
+        files.push(digest.clone());
+        builder
+            .file(&path, digest, executable)
+            .map_err(|source| bad_input(action, &source))?;
+    }
+    let mut trees = Vec::new();
+    for (directory, archive) in &action.trees {
+        let tree = stored_tree(shared, archive, cancel).await?;
+        builder
+            .graft(below(directory), &tree)
+            .map_err(|source| bad_input(action, &source))?;
+        trees.push((*archive, tree));
+    }
+    let root = builder
+        .finish()
+        .map_err(|source| bad_input(action, &source))?;
+    let command = CommandSpec {
+        arguments: ["/bin/sh", "-c", WRAPPER, "wheelfarm"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(action.command.iter().cloned())
+            .collect(),
+        environment: environment(action, &image),
+        output_paths: vec![OUT.to_owned(), STATUS.to_owned()],
+        working_directory: below(WORK_DIR).to_owned(),
+        properties: properties(&shared.settings, action, &image),
+    };
+    let encoded = wheelfarm_reapi::action(&command, &root.root, action.limits.time, false);
+    Ok(Packed {
+        encoded,
+        image,
+        directories: root.directories,
+        files,
+        trees,
+    })
+}
+
+/// Sends what the storage lacks of `packed`: how many blobs that were.
+pub(super) async fn send(
+    shared: &Shared,
+    packed: &Packed,
+    cancel: &CancellationToken,
+) -> Result<usize> {
+    let mut sent = packed.image.send(shared, cancel).await?;
+    for (archive, tree) in &packed.trees {
+        sent += send_tree(shared, archive, tree, cancel).await?;
+    }
+    let given = packed.directories.iter().chain(
+        packed
+            .encoded
+            .blobs
+            .iter()
+            .map(|(digest, bytes)| (digest, bytes)),
+    );
+    let source = Arc::new(Stored(shared.store.clone()));
+    let blobs = given
+        .map(|(digest, bytes)| (digest.clone(), Content::Given(bytes.clone())))
+        .chain(
+            packed
+                .files
+                .iter()
+                .map(|digest| (digest.clone(), Content::From(Arc::clone(&source) as _))),
+        );
+    Ok(sent + upload(shared, blobs.collect()).await?)
+}
+
+/// Sends those of `blobs` that the storage lacks, as far as that is not known: how many those were.
+pub(super) async fn upload(shared: &Shared, blobs: Vec<(BlobDigest, Content)>) -> Result<usize> {
+    let unknown = shared
+        .present
+        .unknown(blobs.iter().map(|(digest, _)| digest));
+    if unknown.is_empty() {
+        return Ok(0);
+    }
+    let unknown: HashSet<_> = unknown.into_iter().collect();
+    let blobs = blobs
+        .into_iter()
+        .filter(|(digest, _)| unknown.contains(digest))
+        .collect();
+    let uploaded = shared.client.upload(blobs, &|_| {}).await.map_err(failed)?;
+    shared.present.note(unknown);
+    Ok(uploaded.sent)
+}
+
+/// The stored archive `archive` as a tree.
+async fn stored_tree(
+    shared: &Shared,
+    archive: &Digest,
+    cancel: &CancellationToken,
+) -> Result<Arc<Tree>> {
+    let mut trees = shared.trees.0.lock().await;
+    if let Some(tree) = trees.get(archive) {
+        return Ok(Arc::clone(tree));
+    }
+    let record: Option<TreeRecord> = shared
+        .store
+        .record(TREE_RECORD, archive)
+        .await
+        .map_err(|source| store(&source))?;
+    let tree = match record {
+        Some(record) => read_tree(shared, &record.tree).await?,
+        None => {
+            let file = shared.store.file(archive).await;
+            let file = file.map_err(|source| store(&source))?;
+            let root = tree_of_archive(file, &shared.cache, cancel).await?;
+            let record = TreeRecord {
+                tree: keep_tree(shared, root.tree()).await?,
+            };
+            let created = shared.store.create_record(TREE_RECORD, archive, &record);
+            created.await.map_err(|source| store(&source))?;
+            root.tree().clone()
+        }
+    };
+    let tree = Arc::new(tree);
+    trees.insert(*archive, Arc::clone(&tree));
+    Ok(tree)
+}
+
+/// Sends what the storage lacks of a stored archive: it is unpacked again if there is anything.
+async fn send_tree(
+    shared: &Shared,
+    archive: &Digest,
+    tree: &Tree,
+    cancel: &CancellationToken,
+) -> Result<usize> {
+    if missing(shared, tree).await?.is_empty() {
+        return Ok(0);
+    }
+    let file = shared.store.file(archive).await;
+    let file = file.map_err(|source| store(&source))?;
+    let root = tree_of_archive(file, &shared.cache, cancel).await?;
+    upload(shared, Arc::new(root).blobs()).await
+}
+
+/// What the storage lacks of `tree`.
+pub(super) async fn missing(shared: &Shared, tree: &Tree) -> Result<Vec<BlobDigest>> {
+    let all: Vec<_> = tree.blobs().collect();
+    let unknown = shared.present.unknown(&all);
+    if unknown.is_empty() {
+        return Ok(unknown);
+    }
+    let missing = shared.client.find_missing(&unknown).await.map_err(failed)?;
+    let absent: HashSet<_> = missing.iter().collect();
+    let found = unknown.iter().filter(|digest| !absent.contains(digest));
+    shared.present.note(found.cloned());
+    Ok(missing)
+}
+
+/// Puts a tree into our store: its digest there.
+pub(super) async fn keep_tree(shared: &Shared, tree: &Tree) -> Result<Digest> {
+    let put = shared.store.put(tree.encode()).await;
+    put.map_err(|source| store(&source))
+}
+
+/// A tree of our store.
+pub(super) async fn read_tree(shared: &Shared, digest: &Digest) -> Result<Tree> {
+    let bytes = shared.store.get_up_to(digest, TREE_SIZE).await;
+    let bytes = bytes.map_err(|source| store(&source))?;
+    Tree::decode(&bytes).map_err(failed)
+}
+
+async fn size(shared: &Shared, digest: &Digest) -> Result<u64> {
+    let known = shared.present.sizes().get(digest).copied();
+    if let Some(size) = known {
+        return Ok(size);
+    }
+    let size = shared.store.size(digest).await;
+    let size = size.map_err(|source| store(&source))?;
+    shared.present.sizes().insert(*digest, size);
+    Ok(size)
+}
+
+/// The variables of the command: the image's, as a container engine would set them, and the action's.
+fn environment(action: &Action, image: &RemoteImage) -> BTreeMap<String, String> {
+    let mut environment = image.environment.clone();
+    environment.insert("HOME".to_owned(), "/tmp".to_owned());
+    environment.extend(action.environment.clone());
+    environment
+}
+
+/// An absolute path as one in the input root.
+fn below(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+fn bad_input(
+    action: &Action,
+    source: &wheelfarm_reapi::Error,
+) -> wheelfarm_build::action::ExecutorError {
+    let message = format!(
+        "the inputs of `{}` cannot be sent: {}",
+        action.name, source.message
+    );
+    error(ExecutorErrorKind::Engine, message)
+}

@@ -1,0 +1,182 @@
+//! Environments for a cluster: the local container engine makes them, and they are sent; what was sent before is known
+//! from the store, and needs no engine.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
+use wheelfarm_build::canonical_digest;
+use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
+use wheelfarm_build::environment::{
+    EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage, manifest_digest,
+};
+use wheelfarm_build::Environments;
+use wheelfarm_types::Digest;
+
+use super::images::Origin;
+use super::{Reapi, Shared};
+use crate::docker::Docker;
+use crate::error::{Result, hinted, store};
+
+/// The content of runtimes as they were last used, by builder image.
+const RUNTIME: &str = "remote-runtime";
+
+impl Environments for Reapi {
+    fn image<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+    ) -> BoxFuture<'a, Result<Option<ImageFacts>, ExecutorError>> {
+        async move {
+            match &self.shared.docker {
+                Some(docker) => docker.image(image).await,
+                // What builds with this store have seen of it is known.
+                None => Ok(None),
+            }
+        }
+        .boxed()
+    }
+
+    fn ensure_image<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ImageFacts, ExecutorError>> {
+        async move {
+            let docker = self.shared.engine(&format!("the image {}", image.name))?;
+            docker.ensure_image(image, log, cancel).await
+        }
+        .boxed()
+    }
+
+    fn runtime<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+    ) -> BoxFuture<'a, Result<ImageFacts, ExecutorError>> {
+        async move {
+            let (content, size) = self.shared.runtime_content(image).await?;
+            let origin = Origin::Runtime {
+                image: Box::new(image.clone()),
+                content,
+            };
+            let log: LogSink = std::sync::Arc::new(|_| {});
+            let cancel = CancellationToken::new();
+            let sent = self.shared.image(&origin, &log, &cancel).await?;
+            Ok(ImageFacts {
+                id: sent.handle.clone(),
+                content,
+                size,
+            })
+        }
+        .boxed()
+    }
+
+    fn find<'a>(
+        &'a self,
+        record: &'a EnvironmentRecord,
+    ) -> BoxFuture<'a, Result<Option<String>, ExecutorError>> {
+        async move {
+            let origin = Origin::Environment {
+                recipe: record.recipe.clone(),
+                manifest: record.manifest_digest(),
+            };
+            if let Some(image) = self.shared.known_image(&origin).await? {
+                return Ok(Some(image.handle.clone()));
+            }
+            let here = match &self.shared.docker {
+                Some(docker) => docker.find(record).await?,
+                None => None,
+            };
+            if here.is_none() {
+                return Ok(None);
+            }
+            let log: LogSink = std::sync::Arc::new(|_| {});
+            let cancel = CancellationToken::new();
+            let sent = self.shared.image(&origin, &log, &cancel).await?;
+            Ok(Some(sent.handle.clone()))
+        }
+        .boxed()
+    }
+
+    fn outlook<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        facts: &'a ImageFacts,
+        recipe: &'a EnvironmentRecipe,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Vec<SystemPackage>, ExecutorError>> {
+        async move {
+            let docker = self.shared.engine(&recipe.name())?;
+            docker.outlook(image, facts, recipe, log, cancel).await
+        }
+        .boxed()
+    }
+
+    fn make<'a>(
+        &'a self,
+        image: &'a BuilderImage,
+        facts: &'a ImageFacts,
+        recipe: &'a EnvironmentRecipe,
+        log: LogSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<PreparedEnvironment, ExecutorError>> {
+        async move {
+            let docker = self.shared.engine(&recipe.name())?;
+            // A runtime is known by what it is on the cluster.
+            let facts = match self.shared.images.get(&facts.id) {
+                Ok(_) => docker.runtime(image).await?,
+                Err(_) => facts.clone(),
+            };
+            let made = docker
+                .make(image, &facts, recipe, log.clone(), cancel)
+                .await?;
+            let origin = Origin::Environment {
+                recipe: recipe.clone(),
+                manifest: manifest_digest(&made.manifest),
+            };
+            let sent = self.shared.image(&origin, &log, cancel).await?;
+            Ok(PreparedEnvironment {
+                image: sent.handle.clone(),
+                ..made
+            })
+        }
+        .boxed()
+    }
+}
+
+impl Shared {
+    /// The local engine, which is needed for `what`.
+    pub(super) fn engine(&self, what: &str) -> Result<&Docker> {
+        self.docker.as_ref().ok_or_else(|| no_engine(what))
+    }
+
+    /// What the runtime of `image` is, and its size: that of the engine here, else the one that was used last.
+    async fn runtime_content(&self, image: &BuilderImage) -> Result<(Digest, u64)> {
+        let key = canonical_digest(&(&image.name, image.target.arch));
+        let last = self.store.latest::<(Digest, u64)>(RUNTIME, &key).await;
+        let last = last.map_err(|source| store(&source))?;
+        let Some(docker) = &self.docker else {
+            let last = last.map(|(_, last)| last);
+            return last.ok_or_else(|| no_engine(&format!("the bare runtime of {}", image.name)));
+        };
+        let facts = docker.runtime(image).await?;
+        let now = (facts.content, facts.size);
+        if last.as_ref().is_none_or(|(_, last)| *last != now) {
+            let number = last.map_or(1, |(number, _)| number + 1);
+            let appended = self.store.append(RUNTIME, &key, number, &now).await;
+            appended.map_err(|source| store(&source))?;
+        }
+        Ok(now)
+    }
+}
+
+fn no_engine(what: &str) -> ExecutorError {
+    hinted(
+        ExecutorErrorKind::ImageUnavailable,
+        format!(
+            "{what} was never made with this store, and no container engine here could make it"
+        ),
+        "A machine with a container engine makes and sends it, once: `wheelfarm build` there, with `--executor reapi` and the same store.",
+    )
+}
