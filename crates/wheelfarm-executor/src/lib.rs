@@ -1,10 +1,12 @@
-//! Runs build actions, and makes or finds what they run in: in Docker ([`docker`]).
+//! Runs build actions, and makes or finds what they run in: in Docker ([`docker`]), or on a
+//! cluster that speaks the Remote Execution API ([`reapi`]).
 //!
 //! The only crate that knows container engines.
 
 pub mod docker;
 mod error;
 mod log;
+pub mod reapi;
 
 pub use docker::{
     CLEAN, Docker, DockerSettings, EPOCH, HostNetwork, ImageContents, ImageRole, ListedImage,
