@@ -20,6 +20,8 @@ mod debian;
 mod debian_source;
 mod environment;
 mod error;
+mod export_root;
+mod file_system;
 mod images;
 mod inputs;
 mod install;
@@ -59,6 +61,8 @@ use crate::docker::error::{detail, engine, io_kind};
 use crate::docker::package_cache::PackageCaches;
 use crate::docker::run_lock::RunLock;
 use crate::error::{Result, error, hinted, io};
+
+pub(crate) use output::clean;
 
 pub use contents::ImageContents;
 pub use debian::{CLEAN, EPOCH};

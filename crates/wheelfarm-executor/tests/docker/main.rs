@@ -8,5 +8,6 @@ mod cleanup;
 mod environment;
 mod images;
 mod limits;
+mod root;
 mod run;
 mod support;

@@ -1,28 +1,19 @@
-//! What an image holds that decides whether wheels run on it, looked at without running anything of it: a container is
-//! created, never started, its file system read, and the container removed.
+//! What an image holds that decides whether wheels run on it, looked at without running anything of it.
 
 mod unpack;
 mod wanted;
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use bollard::models::{ContainerCreateBody, HostConfig};
-use bytes::{Buf, Bytes};
-use futures::StreamExt;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_types::Arch;
 
-use crate::docker::error::engine;
+use crate::docker::Docker;
+use crate::docker::file_system::read_file_system;
 use crate::docker::pull::pull;
 use crate::docker::scope::Scope;
-use crate::docker::{Docker, Shared};
 use crate::error::{Result, cancelled, hinted};
-
-/// Chunks of the file system that wait to be unpacked.
-const AHEAD: usize = 16;
 
 /// An image whose libraries and Pythons were unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,18 +70,15 @@ async fn look(
         None => pull(&shared, reference, arch, &progress).await?.id,
     };
     let image = shared.inspect(&id).await?.unwrap_or_default();
-    let body = ContainerCreateBody {
-        image: Some(id.clone()),
-        // Of an image without a command no container can be created. This one is never run.
-        cmd: Some(vec!["never-started".to_owned()]),
-        host_config: Some(HostConfig {
-            network_mode: Some("none".to_owned()),
-            ..HostConfig::default()
-        }),
-        ..ContainerCreateBody::default()
-    };
-    let container = scope.container(body).await?;
-    let pythons = export(&shared, &container, reference, programs, directory).await?;
+    let unpack = move |stream| unpack::unpack(stream, &programs, &directory);
+    let unpacked = read_file_system(scope, &id, reference, unpack).await?;
+    let pythons = unpacked.map_err(|reason| {
+        hinted(
+            ExecutorErrorKind::ImageUnavailable,
+            format!("the file system of the image {reference} cannot be used: {reason}"),
+            "Look whether it is the image that was meant.",
+        )
+    })?;
     Ok(ImageContents {
         id,
         architecture: image.architecture.unwrap_or_default(),
@@ -100,60 +88,4 @@ async fn look(
             .unwrap_or_default(),
         pythons,
     })
-}
-
-/// Unpacks the file system of `container` while the engine sends it.
-async fn export(
-    shared: &Shared,
-    container: &str,
-    reference: &str,
-    programs: Vec<PathBuf>,
-    directory: PathBuf,
-) -> Result<Vec<String>> {
-    let (sender, chunks) = mpsc::channel(AHEAD);
-    let unpack = tokio::task::spawn_blocking(move || {
-        let stream = Chunks {
-            chunks,
-            rest: Bytes::new(),
-        };
-        unpack::unpack(stream, &programs, &directory)
-    });
-    let mut stream = std::pin::pin!(shared.transfer.export_container(container));
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(engine(format!("read the image {reference}")))?;
-        // Whoever unpacks has had enough: what it says comes next.
-        if sender.send(chunk).await.is_err() {
-            break;
-        }
-    }
-    drop(sender);
-    let unpacked = unpack.await.unwrap_or_else(|error| Err(error.to_string()));
-    unpacked.map_err(|reason| {
-        hinted(
-            ExecutorErrorKind::ImageUnavailable,
-            format!("the file system of the image {reference} cannot be used: {reason}"),
-            "Look whether it is the image that was meant.",
-        )
-    })
-}
-
-/// Reads what comes through a channel.
-struct Chunks {
-    chunks: mpsc::Receiver<Bytes>,
-    rest: Bytes,
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            match self.chunks.blocking_recv() {
-                Some(chunk) => self.rest = chunk,
-                None => return Ok(0),
-            }
-        }
-        let length = buffer.len().min(self.rest.len());
-        self.rest
-            .copy_to_slice(buffer.get_mut(..length).unwrap_or_default());
-        Ok(length)
-    }
 }
