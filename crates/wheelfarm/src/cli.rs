@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wheelfarm_types::{ProjectName, PythonVersion};
 
+use crate::config::ExecutorChoice;
+
 /// Builds, repairs, proves and keeps binary wheels.
 #[derive(Debug, Parser)]
 #[command(name = "wheelfarm", version, propagate_version = true)]
@@ -48,6 +50,12 @@ pub(crate) struct GlobalArgs {
         value_delimiter = '\n'
     )]
     pub(crate) set: Vec<String>,
+    /// What runs builds: `auto`, `docker`, or `reapi`, a Remote Execution cluster [default: auto, which is docker]
+    #[arg(long, global = true, env = "WHEELFARM_EXECUTOR", value_name = "NAME")]
+    pub(crate) executor: Option<ExecutorChoice>,
+    /// Address of the Remote Execution cluster: `grpc://HOST:PORT`, or `grpcs://` for TLS
+    #[arg(long, global = true, env = "WHEELFARM_ENDPOINT", value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
     /// Form of the result on stdout
     #[arg(long, global = true, value_name = "FORM", default_value = "text")]
     pub(crate) format: Format,

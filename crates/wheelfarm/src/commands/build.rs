@@ -11,6 +11,7 @@ use wheelfarm_types::ProjectName;
 
 use super::build_report::{BuildReport, Delivery, Totals};
 use super::{provenance, publish_built, selection};
+use crate::engine::Engine;
 use crate::cli::GlobalArgs;
 use crate::cli::build::BuildArgs;
 use crate::config::Config;
@@ -20,7 +21,7 @@ use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};
-use crate::settings::{Places, cancellation, engine};
+use crate::settings::{Places, cancellation};
 
 pub(crate) async fn run(
     global: &GlobalArgs,
@@ -45,17 +46,17 @@ pub(crate) async fn run(
     let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
     let progress = Progress::with_events(printer, args.report.events.as_deref())?;
-    let docker = Arc::new(engine(&places, network).await?);
+    let engine = Engine::open(&places, &config, network).await?;
     let parts = Parts {
         places: &places,
         index,
-        docker: &docker,
+        engine: &engine,
         cancel: &cancel,
         observer: progress.observer(),
     };
     let built = build(&args, &inputs, &config, parts, printer).await;
     progress.finish();
-    docker.close().await;
+    engine.close().await;
     let (report, downloaded) = built?;
 
     // What was built is written even if something else failed.
@@ -80,7 +81,7 @@ pub(crate) async fn run(
         Vec::new()
     };
     let totals = Totals {
-        containers: docker.started(),
+        containers: engine.executor().started(),
         downloaded,
         seconds: progress.seconds(),
     };
@@ -127,7 +128,7 @@ async fn build(
         selected,
         config,
         &parts.places.store,
-        parts.docker.as_ref(),
+        parts.engine.environments().as_ref(),
         selection::Pull::Default(parts.cancel, &parts.observer),
     )
     .await?;

@@ -12,13 +12,14 @@ use wheelfarm_build::{Event, Stage, log_of};
 use wheelfarm_executor::{Docker, ImageRole};
 use wheelfarm_resolve::inputs::IndexOptions;
 
+use crate::engine;
 use crate::cli::{Format, GlobalArgs, ImagesArgs, ImagesCommand};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::Progress;
-use crate::settings::{Places, cancellation, engine, host_arch};
+use crate::settings::{Places, cancellation, host_arch};
 use crate::units::size;
 
 pub(crate) async fn run(
@@ -29,7 +30,7 @@ pub(crate) async fn run(
     let config = Config::load(global)?;
     let places = Places::open(global, &config).await?;
     let (_, network) = index_settings::read(&IndexOptions::default());
-    let docker = engine(&places, network).await?;
+    let docker = engine::docker(&places, network).await?;
     let mut catalogue = Catalogue::builtin(host_arch()?);
     wheelfarm_build::pythons::add_compiled(&mut catalogue, &places.store).await?;
     let progress = Progress::new(printer);

@@ -14,6 +14,7 @@ use wheelfarm_resolve::Wanted;
 use wheelfarm_resolve::inputs::IndexOptions;
 
 use self::report::{Rebuilt, RefreshReport};
+use crate::engine::Engine;
 use crate::cli::build::SelectionArgs;
 use crate::cli::refresh::RefreshArgs;
 use crate::cli::{Format, GlobalArgs};
@@ -23,7 +24,7 @@ use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};
-use crate::settings::{Places, cancellation, engine, host_arch};
+use crate::settings::{Places, cancellation, host_arch};
 
 pub(crate) async fn run(
     global: &GlobalArgs,
@@ -35,17 +36,17 @@ pub(crate) async fn run(
     let (index, network) = index_settings::read(&IndexOptions::default());
     let cancel = cancellation();
     let progress = Progress::new(printer);
-    let docker = Arc::new(engine(&places, network).await?);
+    let engine = Engine::open(&places, &config, network).await?;
     let parts = Parts {
         places: &places,
         index,
-        docker: &docker,
+        engine: &engine,
         cancel: &cancel,
         observer: progress.observer(),
     };
     let report = refresh(&args, &config, parts).await;
     progress.finish();
-    docker.close().await;
+    engine.close().await;
     let report = report?;
     match global.format {
         Format::Json => printer.result(report.to_json()),

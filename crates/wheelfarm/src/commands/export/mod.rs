@@ -18,12 +18,12 @@ use wheelfarm_coordinator::{BuildRequest, Placing, WheelhouseError, place_wheelh
 use self::found::Found;
 use self::report::ExportReport;
 use super::selection::{self, Pull};
+use crate::engine::Engine;
 use crate::cli::export::ExportArgs;
 use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
-use crate::no_engine::NoEngine;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};
@@ -108,12 +108,12 @@ async fn find(
     let selected = &args.selection;
     let inputs = selection::inputs(selected, config)?;
     let (index, _) = index_settings::read(&inputs.index);
-    let engine = Arc::new(NoEngine);
+    let engine = Engine::none();
     let cells = selection::cells(selected, config, &places.store, &NoEngine, Pull::Never).await?;
     let parts = Parts {
         places,
         index,
-        docker: &engine,
+        engine: &engine,
         cancel,
         observer: progress.observer(),
     };
