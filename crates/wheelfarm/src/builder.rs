@@ -10,9 +10,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::pipeline::Origin;
-use wheelfarm_build::{Executor, Observer, history};
+use wheelfarm_build::{Observer, history};
 use wheelfarm_coordinator::Report;
-use wheelfarm_executor::Docker;
 use wheelfarm_index::{
     BuildFailure, BuildOutcome, BuildRequest, BuildSettings, Builder, Builds, FarmWheel,
     RequestError, parse_cell,
@@ -20,17 +19,17 @@ use wheelfarm_index::{
 use wheelfarm_resolve::inputs::{IndexOptions, Inputs, Wish};
 use wheelfarm_types::{Digest, ProjectName, Requirement};
 
-use crate::engine::Engine;
 use crate::cli::build::SelectionArgs;
 use crate::cli::serve_builds::ServeBuildsArgs;
 use crate::commands::build_report::{BuildReport, Totals};
 use crate::commands::selection::{self, Pull};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::index_settings;
 use crate::progress::Step;
 use crate::services::{self, Choices, Parts};
-use crate::settings::{Places};
+use crate::settings::Places;
 
 /// How long what can be built for is remembered: images come and go seldom.
 const REMEMBERED: Duration = Duration::from_secs(60);

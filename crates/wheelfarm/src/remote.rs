@@ -50,10 +50,7 @@ pub(crate) fn settings(remote: &Remote) -> Result<ReapiSettings, Failure> {
             instance: remote.instance.clone(),
             tls: tls(remote)?,
             headers: headers(remote)?,
-            tool: (
-                "wheelfarm".to_owned(),
-                env!("CARGO_PKG_VERSION").to_owned(),
-            ),
+            tool: ("wheelfarm".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             invocation: invocation(),
             uploads: UPLOADS,
             patience: seconds(remote.patience, PATIENCE),
@@ -93,7 +90,11 @@ fn tls(remote: &Remote) -> Result<Tls, Failure> {
             ));
         }
     };
-    let roots = remote.ca.as_ref().map(|path| read("ca", path)).transpose()?;
+    let roots = remote
+        .ca
+        .as_ref()
+        .map(|path| read("ca", path))
+        .transpose()?;
     Ok(Tls { roots, identity })
 }
 
@@ -190,7 +191,11 @@ mod tests {
         let settings = header("a-${PATH}-b").unwrap();
         assert_eq!(settings.connection.headers[0].1, format!("a-{path}-b"));
         assert!(!format!("{settings:?}").contains(&path));
-        assert!(header("${WHEELFARM_NO_SUCH}").unwrap_err().contains("not set"));
+        assert!(
+            header("${WHEELFARM_NO_SUCH}")
+                .unwrap_err()
+                .contains("not set")
+        );
         assert!(header("${PATH").unwrap_err().contains("without"));
     }
 }

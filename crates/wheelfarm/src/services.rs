@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use wheelfarm_build::Observer;
 use wheelfarm_build::action::Limits;
 use wheelfarm_build::pipeline::{Added, Context, Flights, Freshness, Lanes, Memo};
-use wheelfarm_build::Observer;
 use wheelfarm_resolve::{Fetcher, IndexSettings, Resolver, Uv};
 
 use crate::cli::build::SelectionArgs;

@@ -77,26 +77,41 @@ async fn run(
     (listener.place)(Place::Sending);
     inputs::send(shared, &packed, cancel).await?;
     for _ in 1..ATTEMPTS {
-        let error = match execute(shared, action, &packed, anew, listener, cancel).await {
-            Ok(result) => return Ok(result),
-            Err(error) => error,
+        let result = execute(shared, action, &packed, anew, listener, cancel).await;
+        let is_void = match &result {
+            Ok(_) => inputs::is_incomplete(shared, &packed).await?,
+            // Engines seldom say that inputs are missing, and then each in its own words: the storage itself is asked.
+            Err(Fetching::Client(error)) => match error.kind {
+                ErrorKind::MissingBlobs(_) => true,
+                ErrorKind::Infrastructure => inputs::is_incomplete(shared, &packed).await?,
+                _ => false,
+            },
+            Err(Fetching::Failed(_)) => inputs::is_incomplete(shared, &packed).await?,
         };
-        let missing = matches!(&error, Fetching::Client(error) if matches!(error.kind, ErrorKind::MissingBlobs(_)));
-        if !missing && !is_infrastructure(&error) {
-            return ended(shared, action, error, listener).await;
+        if !is_void {
+            return ended(shared, action, result, listener).await;
         }
-        // Engines seldom say that inputs are missing, and then each in its own words: the storage itself is asked.
-        shared.present.forget();
-        let sent = inputs::send(shared, &packed, cancel).await?;
-        if sent == 0 && !missing {
-            return ended(shared, action, error, listener).await;
-        }
+        (listener.place)(Place::Sending);
+        inputs::send(shared, &packed, cancel).await?;
         anew = true;
     }
-    match execute(shared, action, &packed, anew, listener, cancel).await {
-        Ok(result) => Ok(result),
-        Err(error) => ended(shared, action, error, listener).await,
+    let result = execute(shared, action, &packed, anew, listener, cancel).await;
+    if inputs::is_incomplete(shared, &packed).await? {
+        return Err(forgetful(action));
     }
+    ended(shared, action, result, listener).await
+}
+
+/// The error of an action whose inputs are forgotten while it runs, each time.
+fn forgetful(action: &Action) -> ExecutorError {
+    hinted(
+        ExecutorErrorKind::Engine,
+        format!(
+            "the cluster's storage forgot inputs of `{}` while it ran, {ATTEMPTS} times",
+            action.name
+        ),
+        "It needs more room: for all root file systems that are in use, and the inputs and outputs of all actions in flight.",
+    )
 }
 
 /// What the action cache has.
@@ -155,7 +170,10 @@ async fn execute(
     };
     let observe = |progress: Progress| match progress {
         Progress::CacheCheck | Progress::Queued => (listener.place)(Place::Queued),
-        Progress::Executing { worker } => (listener.place)(Place::Worker(worker)),
+        Progress::Executing { worker } => {
+            let name = Some(worker).filter(|worker| !worker.is_empty());
+            (listener.place)(Place::Worker(name));
+        }
         Progress::Completed => {}
     };
     let executed = shared
@@ -173,23 +191,27 @@ async fn execute(
         return Box::pin(again).await;
     }
     let sink = Arc::clone(&listener.log);
-    fetch(&shared.client, action, &executed.result, executed.cached, sink).await
+    fetch(
+        &shared.client,
+        action,
+        &executed.result,
+        executed.cached,
+        sink,
+    )
+    .await
 }
 
-fn is_infrastructure(error: &Fetching) -> bool {
-    matches!(error, Fetching::Client(error) if error.kind == ErrorKind::Infrastructure)
-}
-
-/// What is told of an action that has no result.
+/// What is told of how an action ended.
 async fn ended(
     shared: &Shared,
     action: &Action,
-    error: Fetching,
+    result: Result<ActionResult, Fetching>,
     listener: &Listener,
 ) -> Result<ActionResult> {
-    let error = match error {
-        Fetching::Failed(error) => return Err(error),
-        Fetching::Client(error) => error,
+    let error = match result {
+        Ok(result) => return Ok(result),
+        Err(Fetching::Failed(error)) => return Err(error),
+        Err(Fetching::Client(error)) => error,
     };
     match error.kind {
         ErrorKind::TimedOut(partial) => {

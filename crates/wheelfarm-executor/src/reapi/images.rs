@@ -16,7 +16,9 @@ use wheelfarm_store::Created;
 use wheelfarm_types::Digest;
 
 use super::Shared;
-use super::inputs::{keep_tree, missing, read_tree, upload};
+use super::inputs::{keep_tree, read_tree, upload};
+use super::kept::KeptTree;
+use super::outcome::failed;
 use super::root::RootImage;
 use super::settings::ImageMode;
 use crate::docker::Docker;
@@ -56,7 +58,7 @@ pub(super) struct RemoteImage {
     /// The variables that it sets.
     pub(super) environment: BTreeMap<String, String>,
     /// Its root file system, if that lies in the storage.
-    pub(super) tree: Option<Arc<Tree>>,
+    pub(super) tree: Option<KeptTree>,
     origin: Origin,
 }
 
@@ -183,7 +185,7 @@ impl Shared {
         }
         if *mode == ImageMode::Pool {
             let variables = self.variables_of_pool(origin).await?;
-            let image = RemoteImage::new(origin, String::new(), &variables, None);
+            let image = RemoteImage::new(origin, String::new(), &variables, None)?;
             return Ok(Some(self.images.note(&key, image)));
         }
         let record: Option<ImageRecord> = self
@@ -196,7 +198,7 @@ impl Shared {
         };
         let image = match record.form {
             Form::Registry(reference) => {
-                RemoteImage::new(origin, reference, &record.environment, None)
+                RemoteImage::new(origin, reference, &record.environment, None)?
             }
             Form::Tree(digest) => {
                 if !self.contains(&digest).await? {
@@ -204,7 +206,7 @@ impl Shared {
                 }
                 let tree = read_tree(self, &digest).await?;
                 let root = tree.root.to_string();
-                RemoteImage::new(origin, root, &record.environment, Some(tree))
+                RemoteImage::new(origin, root, &record.environment, Some(tree))?
             }
         };
         Ok(Some(self.images.note(&key, image)))
@@ -233,7 +235,7 @@ impl Shared {
                     .push(origin, docker, &local, registry.as_deref(), log, cancel)
                     .await?;
                 let variables = docker.variables(&local).await?;
-                let image = RemoteImage::new(origin, pushed.clone(), &variables, None);
+                let image = RemoteImage::new(origin, pushed.clone(), &variables, None)?;
                 (image, variables, Form::Registry(pushed))
             }
             ImageMode::Chroot { .. } | ImageMode::InputRoot | ImageMode::Pool => {
@@ -242,7 +244,7 @@ impl Shared {
                 let tree = root.tree().clone();
                 let form = Form::Tree(keep_tree(self, &tree).await?);
                 let id = tree.root.to_string();
-                let image = RemoteImage::new(origin, id, &variables, Some(tree));
+                let image = RemoteImage::new(origin, id, &variables, Some(tree))?;
                 self.send_root(origin, root, log).await?;
                 (image, variables, form)
             }
@@ -289,7 +291,7 @@ impl Shared {
         docker.export_root(local, &self.cache, cancel).await
     }
 
-    async fn send_root(&self, origin: &Origin, root: RootImage, log: &LogSink) -> Result<usize> {
+    async fn send_root(&self, origin: &Origin, root: RootImage, log: &LogSink) -> Result<u64> {
         let blobs = Arc::new(root).blobs();
         let all = blobs.len();
         let sent = upload(self, blobs).await?;
@@ -361,7 +363,7 @@ impl Shared {
 }
 
 impl RemoteImage {
-    fn new(origin: &Origin, id: String, variables: &[String], tree: Option<Tree>) -> Self {
+    fn new(origin: &Origin, id: String, variables: &[String], tree: Option<Tree>) -> Result<Self> {
         let pairs = variables
             .iter()
             .filter_map(|variable| variable.split_once('='));
@@ -371,27 +373,31 @@ impl RemoteImage {
         environment
             .entry("PATH".to_owned())
             .or_insert_with(|| PATH.to_owned());
-        Self {
+        Ok(Self {
             handle: format!("{} on the cluster as {id}", origin.full_name()),
             id,
             name: origin.name(),
             packages: origin.packages(),
             environment,
-            tree: tree.map(Arc::new),
+            tree: tree.map(KeptTree::new).transpose().map_err(failed)?,
             origin: origin.clone(),
-        }
+        })
     }
 
     /// Sends what the storage lacks of the root file system, if it is to be there: how many blobs that were.
-    pub(super) async fn send(&self, shared: &Shared, cancel: &CancellationToken) -> Result<usize> {
+    pub(super) async fn send(&self, shared: &Shared, cancel: &CancellationToken) -> Result<u64> {
         let Some(tree) = &self.tree else {
             return Ok(0);
         };
-        if missing(shared, tree).await?.is_empty() {
+        let is_whole = async || {
+            let missing = tree.missing(&shared.client).await.map_err(failed)?;
+            Ok::<_, ExecutorError>(missing.is_empty())
+        };
+        if is_whole().await? {
             return Ok(0);
         }
         let _alone = shared.images.sending.lock().await;
-        if missing(shared, tree).await?.is_empty() {
+        if is_whole().await? {
             return Ok(0);
         }
         let log: LogSink = Arc::new(|_| {});
@@ -401,7 +407,7 @@ impl RemoteImage {
             .await?;
         let sent = shared.send_root(&self.origin, root, &log).await?;
         // Another engine's image of the same packages may have other files than those that were sent first.
-        let missing = missing(shared, tree).await?;
+        let missing = tree.missing(&shared.client).await.map_err(failed)?;
         if missing.is_empty() {
             return Ok(sent);
         }

@@ -1,17 +1,22 @@
 //! An action as the cluster's storage has it: a tree of directories, a command, and the action itself; and sending of it
 //! what the storage lacks.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, ExecutorErrorKind, INPUT_DIR, TOOL_DIR, WORK_DIR};
-use wheelfarm_reapi::{BlobDigest, CommandSpec, Content, EncodedAction, Tree, TreeBuilder};
+use wheelfarm_reapi::{
+    BlobDigest, CommandSpec, Content, EncodedAction, Source, Tree, TreeBuilder, TreeLimits,
+};
 use wheelfarm_types::Digest;
 
 use super::Shared;
 use super::images::RemoteImage;
+use super::kept::KeptTree;
 use super::outcome::failed;
 use super::properties::properties;
 use super::root::tree_of_archive;
@@ -28,52 +33,13 @@ pub(super) const OUT: &str = "out";
 const TREE_RECORD: &str = "remote-tree";
 /// Upper bound of the directories of a tree in bytes.
 pub(super) const TREE_SIZE: u64 = 64 << 20;
-/// So many digests are remembered before all are forgotten.
-const REMEMBERED: usize = 500_000;
-
-/// What is known to be in the cluster's storage, and how large our own blobs are: so that neither is asked again for each
-/// action. The storage may forget: whoever finds that out forgets too.
+/// How large our own blobs are, so that the store is not asked again for each action.
 #[derive(Debug, Default)]
-pub(super) struct Present {
-    known: Mutex<HashSet<BlobDigest>>,
-    sizes: Mutex<HashMap<Digest, u64>>,
-}
-
-impl Present {
-    pub(super) fn forget(&self) {
-        self.known().clear();
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<BlobDigest>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sizes(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, u64>> {
-        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Those of `digests` of which nothing is known.
-    pub(super) fn unknown<'a>(
-        &self,
-        digests: impl IntoIterator<Item = &'a BlobDigest>,
-    ) -> Vec<BlobDigest> {
-        let known = self.known();
-        let unknown = digests.into_iter().filter(|digest| !known.contains(digest));
-        unknown.cloned().collect()
-    }
-
-    pub(super) fn note(&self, digests: impl IntoIterator<Item = BlobDigest>) {
-        let mut known = self.known();
-        if known.len() > REMEMBERED {
-            known.clear();
-        }
-        known.extend(digests);
-    }
-}
+pub(super) struct Sizes(Mutex<HashMap<Digest, u64>>);
 
 /// Stored archives as trees, by the archive's digest.
 #[derive(Debug, Default)]
-pub(super) struct Trees(tokio::sync::Mutex<HashMap<Digest, Arc<Tree>>>);
+pub(super) struct Trees(tokio::sync::Mutex<HashMap<Digest, Arc<KeptTree>>>);
 
 /// Which tree a stored archive is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,9 +53,9 @@ pub(super) struct Packed {
     /// Its digest names it in the action cache.
     pub(super) encoded: EncodedAction,
     image: Arc<RemoteImage>,
-    directories: BTreeMap<BlobDigest, bytes::Bytes>,
+    directories: BTreeMap<BlobDigest, Bytes>,
     files: Vec<BlobDigest>,
-    trees: Vec<(Digest, Arc<Tree>)>,
+    trees: Vec<(Digest, Arc<KeptTree>)>,
 }
 
 /// Describes `action` to the cluster. Sends nothing.
@@ -100,7 +66,7 @@ pub(super) async fn pack(
     cancel: &CancellationToken,
 ) -> Result<Packed> {
     let mut builder = match &image.tree {
-        Some(tree) if !shared.settings.image_mode.is_by_property() => TreeBuilder::over(tree),
+        Some(kept) if !shared.settings.image_mode.is_by_property() => TreeBuilder::over(&kept.tree),
         _ => TreeBuilder::new(),
     };
     let mut files = Vec::new();
@@ -118,7 +84,7 @@ pub(super) async fn pack(
             hash: *digest,
             size,
         };
-        files.push(digest.clone());
+        files.push(digest);
         builder
             .file(&path, digest, executable)
             .map_err(|source| bad_input(action, &source))?;
@@ -127,7 +93,7 @@ pub(super) async fn pack(
     for (directory, archive) in &action.trees {
         let tree = stored_tree(shared, archive, cancel).await?;
         builder
-            .graft(below(directory), &tree)
+            .graft(below(directory), &tree.tree)
             .map_err(|source| bad_input(action, &source))?;
         trees.push((*archive, tree));
     }
@@ -143,9 +109,11 @@ pub(super) async fn pack(
         environment: environment(action, &image),
         output_paths: vec![OUT.to_owned(), STATUS.to_owned()],
         working_directory: below(WORK_DIR).to_owned(),
-        properties: properties(&shared.settings, action, &image),
+        properties: properties(&shared.settings, action, &image)
+            .into_iter()
+            .collect(),
     };
-    let encoded = wheelfarm_reapi::action(&command, &root.root, action.limits.time, false);
+    let encoded = wheelfarm_reapi::action(&command, &root.root, action.limits.time, false, &[]);
     Ok(Packed {
         encoded,
         image,
@@ -160,45 +128,53 @@ pub(super) async fn send(
     shared: &Shared,
     packed: &Packed,
     cancel: &CancellationToken,
-) -> Result<usize> {
+) -> Result<u64> {
     let mut sent = packed.image.send(shared, cancel).await?;
     for (archive, tree) in &packed.trees {
         sent += send_tree(shared, archive, tree, cancel).await?;
     }
-    let given = packed.directories.iter().chain(
-        packed
-            .encoded
-            .blobs
-            .iter()
-            .map(|(digest, bytes)| (digest, bytes)),
-    );
-    let source = Arc::new(Stored(shared.store.clone()));
+    let source: Arc<dyn Source> = Arc::new(Stored(shared.store.clone()));
+    let given = packed
+        .directories
+        .iter()
+        .map(|(digest, bytes)| (*digest, bytes.clone()));
     let blobs = given
-        .map(|(digest, bytes)| (digest.clone(), Content::Given(bytes.clone())))
+        .chain(packed.encoded.blobs.iter().cloned())
+        .map(|(digest, bytes)| (digest, Content::Given(bytes)))
         .chain(
             packed
                 .files
                 .iter()
-                .map(|digest| (digest.clone(), Content::From(Arc::clone(&source) as _))),
+                .map(|digest| (*digest, Content::From(Arc::clone(&source)))),
         );
     Ok(sent + upload(shared, blobs.collect()).await?)
 }
 
-/// Sends those of `blobs` that the storage lacks, as far as that is not known: how many those were.
-pub(super) async fn upload(shared: &Shared, blobs: Vec<(BlobDigest, Content)>) -> Result<usize> {
-    let unknown = shared
-        .present
-        .unknown(blobs.iter().map(|(digest, _)| digest));
-    if unknown.is_empty() {
-        return Ok(0);
+/// Whether storage has lost anything of `packed` since. Then what was made of it counts for nothing: a worker may have
+/// seen a part of its inputs only, and programs do not always fail of that.
+pub(super) async fn is_incomplete(shared: &Shared, packed: &Packed) -> Result<bool> {
+    let now = Instant::now();
+    let client = &shared.client;
+    let trees = packed.trees.iter().map(|(_, tree)| tree.as_ref());
+    for tree in packed.image.tree.iter().chain(trees) {
+        let missing = tree.missing_since(client, now).await.map_err(failed)?;
+        if !missing.is_empty() {
+            return Ok(true);
+        }
     }
-    let unknown: HashSet<_> = unknown.into_iter().collect();
-    let blobs = blobs
-        .into_iter()
-        .filter(|(digest, _)| unknown.contains(digest))
+    let own: Vec<_> = packed
+        .directories
+        .keys()
+        .chain(&packed.files)
+        .copied()
         .collect();
+    let missing = client.find_missing(&own).await.map_err(failed)?;
+    Ok(!missing.is_empty())
+}
+
+/// Sends those of `blobs` that the storage lacks: how many those were.
+pub(super) async fn upload(shared: &Shared, blobs: Vec<(BlobDigest, Content)>) -> Result<u64> {
     let uploaded = shared.client.upload(blobs, &|_| {}).await.map_err(failed)?;
-    shared.present.note(unknown);
     Ok(uploaded.sent)
 }
 
@@ -207,7 +183,7 @@ async fn stored_tree(
     shared: &Shared,
     archive: &Digest,
     cancel: &CancellationToken,
-) -> Result<Arc<Tree>> {
+) -> Result<Arc<KeptTree>> {
     let mut trees = shared.trees.0.lock().await;
     if let Some(tree) = trees.get(archive) {
         return Ok(Arc::clone(tree));
@@ -231,7 +207,7 @@ async fn stored_tree(
             root.tree().clone()
         }
     };
-    let tree = Arc::new(tree);
+    let tree = Arc::new(KeptTree::new(tree).map_err(failed)?);
     trees.insert(*archive, Arc::clone(&tree));
     Ok(tree)
 }
@@ -240,30 +216,21 @@ async fn stored_tree(
 async fn send_tree(
     shared: &Shared,
     archive: &Digest,
-    tree: &Tree,
+    tree: &KeptTree,
     cancel: &CancellationToken,
-) -> Result<usize> {
-    if missing(shared, tree).await?.is_empty() {
+) -> Result<u64> {
+    if tree
+        .missing(&shared.client)
+        .await
+        .map_err(failed)?
+        .is_empty()
+    {
         return Ok(0);
     }
     let file = shared.store.file(archive).await;
     let file = file.map_err(|source| store(&source))?;
     let root = tree_of_archive(file, &shared.cache, cancel).await?;
     upload(shared, Arc::new(root).blobs()).await
-}
-
-/// What the storage lacks of `tree`.
-pub(super) async fn missing(shared: &Shared, tree: &Tree) -> Result<Vec<BlobDigest>> {
-    let all: Vec<_> = tree.blobs().collect();
-    let unknown = shared.present.unknown(&all);
-    if unknown.is_empty() {
-        return Ok(unknown);
-    }
-    let missing = shared.client.find_missing(&unknown).await.map_err(failed)?;
-    let absent: HashSet<_> = missing.iter().collect();
-    let found = unknown.iter().filter(|digest| !absent.contains(digest));
-    shared.present.note(found.cloned());
-    Ok(missing)
 }
 
 /// Puts a tree into our store: its digest there.
@@ -276,17 +243,24 @@ pub(super) async fn keep_tree(shared: &Shared, tree: &Tree) -> Result<Digest> {
 pub(super) async fn read_tree(shared: &Shared, digest: &Digest) -> Result<Tree> {
     let bytes = shared.store.get_up_to(digest, TREE_SIZE).await;
     let bytes = bytes.map_err(|source| store(&source))?;
-    Tree::decode(&bytes).map_err(failed)
+    Tree::decode(bytes, &TreeLimits::default()).map_err(failed)
 }
 
 async fn size(shared: &Shared, digest: &Digest) -> Result<u64> {
-    let known = shared.present.sizes().get(digest).copied();
+    let sizes = || {
+        shared
+            .sizes
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+    let known = sizes().get(digest).copied();
     if let Some(size) = known {
         return Ok(size);
     }
     let size = shared.store.size(digest).await;
     let size = size.map_err(|source| store(&source))?;
-    shared.present.sizes().insert(*digest, size);
+    sizes().insert(*digest, size);
     Ok(size)
 }
 

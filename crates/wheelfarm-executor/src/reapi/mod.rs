@@ -14,6 +14,7 @@
 mod action;
 mod images;
 mod inputs;
+mod kept;
 mod outcome;
 mod properties;
 mod root;
@@ -50,7 +51,7 @@ struct Shared {
     /// A directory for what can be made again.
     cache: PathBuf,
     images: images::Images,
-    present: inputs::Present,
+    sizes: inputs::Sizes,
     trees: inputs::Trees,
     started: AtomicU64,
     hits: AtomicU64,
@@ -82,7 +83,7 @@ impl Reapi {
                 docker,
                 cache,
                 images: images::Images::default(),
-                present: inputs::Present::default(),
+                sizes: inputs::Sizes::default(),
                 trees: inputs::Trees::default(),
                 started: AtomicU64::new(0),
                 hits: AtomicU64::new(0),

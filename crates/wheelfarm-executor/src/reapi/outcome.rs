@@ -9,6 +9,7 @@ use wheelfarm_build::action::{
 };
 use wheelfarm_reapi::{
     ActionResult as Remote, BlobDigest, Client, Error, ErrorKind, Metadata, Output, Tree,
+    TreeLimits,
 };
 
 use super::inputs::{OUT, STATUS, TREE_SIZE};
@@ -197,10 +198,17 @@ async fn outputs(
         return Ok(BTreeMap::new());
     };
     let tree = client.read(&directory.tree, TREE_SIZE).await?;
-    let tree = Tree::decode(&tree)?;
-    let files = tree
-        .files(MOST_FILES)
-        .map_err(|source| refused(source.message))?;
+    let limits = TreeLimits {
+        entries: MOST_FILES,
+        ..TreeLimits::default()
+    };
+    let tree = Tree::decode(tree, &limits)?;
+    let listing = tree.files(&limits);
+    let listing = listing.map_err(|source| refused(source.message))?;
+    if let Some((path, _)) = listing.symlinks.first() {
+        return Err(refused(format!("`{path}` is a link")));
+    }
+    let files = listing.files;
     let total = files
         .iter()
         .fold(0_u64, |sum, file| sum.saturating_add(file.digest.size));

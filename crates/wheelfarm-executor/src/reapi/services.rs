@@ -4,13 +4,13 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
+use wheelfarm_build::Environments;
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
 use wheelfarm_build::canonical_digest;
 use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
 use wheelfarm_build::environment::{
     EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage, manifest_digest,
 };
-use wheelfarm_build::Environments;
 use wheelfarm_types::Digest;
 
 use super::images::Origin;

@@ -4,18 +4,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use wheelfarm_build::Executor;
 use wheelfarm_coordinator::{BuildRequest, write_wheelhouse};
 use wheelfarm_resolve::inputs::Inputs;
 use wheelfarm_types::ProjectName;
 
 use super::build_report::{BuildReport, Delivery, Totals};
 use super::{provenance, publish_built, selection};
-use crate::engine::Engine;
 use crate::cli::GlobalArgs;
 use crate::cli::build::BuildArgs;
 use crate::config::Config;
 use crate::dsse::SigningKey;
+use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;

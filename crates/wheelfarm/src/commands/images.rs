@@ -12,9 +12,9 @@ use wheelfarm_build::{Event, Stage, log_of};
 use wheelfarm_executor::{Docker, ImageRole};
 use wheelfarm_resolve::inputs::IndexOptions;
 
-use crate::engine;
 use crate::cli::{Format, GlobalArgs, ImagesArgs, ImagesCommand};
 use crate::config::Config;
+use crate::engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;

@@ -3,7 +3,6 @@
 mod report;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures::future::join_all;
 use wheelfarm_build::catalogue::Catalogue;
@@ -14,11 +13,11 @@ use wheelfarm_resolve::Wanted;
 use wheelfarm_resolve::inputs::IndexOptions;
 
 use self::report::{Rebuilt, RefreshReport};
-use crate::engine::Engine;
 use crate::cli::build::SelectionArgs;
 use crate::cli::refresh::RefreshArgs;
 use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;

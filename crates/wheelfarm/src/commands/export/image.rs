@@ -12,8 +12,8 @@ use super::found::Found;
 use super::push::push;
 use super::report::Image;
 use super::{Wanted, failed};
-use crate::engine;
 use crate::cli::export::ExportArgs;
+use crate::engine;
 use crate::exit::Failure;
 
 /// Whether an image is asked for.

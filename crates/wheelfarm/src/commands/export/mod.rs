@@ -18,12 +18,13 @@ use wheelfarm_coordinator::{BuildRequest, Placing, WheelhouseError, place_wheelh
 use self::found::Found;
 use self::report::ExportReport;
 use super::selection::{self, Pull};
-use crate::engine::Engine;
 use crate::cli::export::ExportArgs;
 use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
+use crate::no_engine::NoEngine;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};

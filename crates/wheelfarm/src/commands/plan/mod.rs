@@ -9,10 +9,10 @@ use wheelfarm_coordinator::BuildRequest;
 
 use self::model::PlanReport;
 use super::selection::{self, Pull};
-use crate::engine::Engine;
 use crate::cli::build::PlanArgs;
 use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
@@ -42,7 +42,13 @@ pub(crate) async fn run(
         };
         let selected = &args.selection;
         let environments = parts.engine.environments();
-        let cells = selection::cells(selected, &config, &places.store, environments.as_ref(), Pull::Never);
+        let cells = selection::cells(
+            selected,
+            &config,
+            &places.store,
+            environments.as_ref(),
+            Pull::Never,
+        );
         let cells = cells.await?;
         let context = services::context(parts, selected, &config, &Choices::default()).await?;
         let exclude = [args.out.as_path()];

@@ -18,11 +18,11 @@ use wheelfarm_wheel::Wheel;
 use self::image::unpack;
 pub(super) use self::sentence::CheckFinding;
 use super::found::Found;
-use crate::engine;
 use crate::cli::export::ExportArgs;
+use crate::engine;
 use crate::exit::Failure;
 use crate::printer::Printer;
-use crate::settings::{Places};
+use crate::settings::Places;
 
 /// What is said of one image.
 #[derive(Debug, Serialize)]
