@@ -212,6 +212,11 @@ pub trait Executor: Send + Sync {
 
     /// How many containers (or whatever holds an action) were started so far, for the summary.
     fn started(&self) -> u64;
+
+    /// How many actions were not run, since their results were known where they run. None where actions are always run.
+    fn hits(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The executor itself could not do its work; the action's own failure is an [`Exit`].

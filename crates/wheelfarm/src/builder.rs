@@ -154,6 +154,7 @@ impl Farm {
         let steps = std::mem::take(&mut *steps.lock().unwrap_or_else(PoisonError::into_inner));
         let totals = Totals {
             containers: engine.executor().started(),
+            hits: engine.executor().hits(),
             downloaded,
             seconds: began.elapsed().as_secs_f64(),
         };

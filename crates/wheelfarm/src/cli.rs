@@ -146,6 +146,12 @@ pub(crate) enum ImagesCommand {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
+    /// Send images to the Remote Execution cluster, once: bare runtimes, and the environments of all builds so far
+    Push {
+        /// Names of `wheelfarm images list` [default: all that are here]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// Make builder images, and the bare runtime images that go with them, from Debian packages
     Build {
         /// Names of `wheelfarm images list`

@@ -1,5 +1,6 @@
 //! The environment of a job: pinned in the store, made on this machine when something must run in it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wheelfarm_store::{Store, StoreError};
@@ -82,6 +83,20 @@ async fn image_content(context: &Context, job: &str, cell: &Cell) -> Result<Dige
     let content = context.staged(job, Stage::Image, ensure).await?.0.content;
     remember_content(context, &image_key(&cell.image), None, content).await?;
     Ok(content)
+}
+
+/// The newest record of every environment that was made with `store`, by its recipe's digest.
+pub async fn recorded_environments(
+    store: &Store,
+) -> Result<BTreeMap<Digest, EnvironmentRecord>, StoreError> {
+    let series = store.series(kind::ENVIRONMENT).await?;
+    let recipes: BTreeSet<_> = series.into_iter().map(|(_, recipe, _)| recipe).collect();
+    let mut records = BTreeMap::new();
+    for recipe in recipes {
+        let latest = store.latest(kind::ENVIRONMENT, &recipe).await?;
+        records.extend(latest.map(|(_, record)| (recipe, record)));
+    }
+    Ok(records)
 }
 
 fn recipe_of(cell: &Cell, recipe: &Recipe, image_content: Digest) -> EnvironmentRecipe {

@@ -59,6 +59,10 @@ impl Executor for Reapi {
     fn started(&self) -> u64 {
         self.shared.started.load(Ordering::Relaxed)
     }
+
+    fn hits(&self) -> Option<u64> {
+        Some(self.shared.hits.load(Ordering::Relaxed))
+    }
 }
 
 async fn run(
@@ -75,7 +79,7 @@ async fn run(
         Cached::OfNoUse => true,
     };
     (listener.place)(Place::Sending);
-    inputs::send(shared, &packed, cancel).await?;
+    inputs::send(shared, &packed, &listener.log, cancel).await?;
     for _ in 1..ATTEMPTS {
         let result = execute(shared, action, &packed, anew, listener, cancel).await;
         let is_void = match &result {
@@ -92,7 +96,7 @@ async fn run(
             return ended(shared, action, result, listener).await;
         }
         (listener.place)(Place::Sending);
-        inputs::send(shared, &packed, cancel).await?;
+        inputs::send(shared, &packed, &listener.log, cancel).await?;
         anew = true;
     }
     let result = execute(shared, action, &packed, anew, listener, cancel).await;

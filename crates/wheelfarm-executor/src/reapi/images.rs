@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
 use wheelfarm_build::canonical_digest;
 use wheelfarm_build::catalogue::BuilderImage;
-use wheelfarm_build::environment::EnvironmentRecipe;
+use wheelfarm_build::environment::{EnvironmentRecipe, EnvironmentRecord};
 use wheelfarm_reapi::Tree;
 use wheelfarm_store::Created;
 use wheelfarm_types::Digest;
@@ -116,6 +116,13 @@ impl Images {
 }
 
 impl Origin {
+    pub(super) fn environment(record: &EnvironmentRecord) -> Self {
+        Self::Environment {
+            recipe: record.recipe.clone(),
+            manifest: record.manifest_digest(),
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         match self {
             Self::Runtime { image, .. } => format!("{} runtime", image.name),
@@ -219,16 +226,27 @@ impl Shared {
         log: &LogSink,
         cancel: &CancellationToken,
     ) -> Result<Arc<RemoteImage>> {
-        if let Some(image) = self.known_image(origin).await? {
-            return Ok(image);
+        match self.known_image(origin).await? {
+            Some(image) => Ok(image),
+            None => Ok(self.send_image(origin, log, cancel).await?.0),
         }
+    }
+
+    /// Sends the image of `origin` from the local engine, if nobody has meanwhile; and how many blobs were sent.
+    pub(super) async fn send_image(
+        &self,
+        origin: &Origin,
+        log: &LogSink,
+        cancel: &CancellationToken,
+    ) -> Result<(Arc<RemoteImage>, u64)> {
         let _alone = self.images.sending.lock().await;
         if let Some(image) = self.known_image(origin).await? {
-            return Ok(image);
+            return Ok((image, 0));
         }
         let (docker, local) = self.local(origin).await?;
         let mode = &self.settings.image_mode;
         let key = origin.key(mode);
+        let mut blobs = 0;
         let (image, variables, form) = match mode {
             ImageMode::ContainerImage { registry, .. } => {
                 let pushed = self
@@ -245,7 +263,7 @@ impl Shared {
                 let form = Form::Tree(keep_tree(self, &tree).await?);
                 let id = tree.root.to_string();
                 let image = RemoteImage::new(origin, id, &variables, Some(tree))?;
-                self.send_root(origin, root, log).await?;
+                blobs = self.send_root(origin, root, log).await?;
                 (image, variables, form)
             }
         };
@@ -257,11 +275,12 @@ impl Shared {
         };
         let created = self.store.create_record(RECORD, &key, &record);
         match created.await.map_err(|source| store(&source))? {
-            Created::New => Ok(self.images.note(&key, image)),
+            Created::New => Ok((self.images.note(&key, image), blobs)),
             // Somebody else was first: theirs counts, for everybody.
             Created::Existed => {
                 let image = self.known_image(origin).await?;
-                image.ok_or_else(|| absent(&origin.full_name()))
+                let image = image.ok_or_else(|| absent(&origin.full_name()))?;
+                Ok((image, blobs))
             }
         }
     }
@@ -385,7 +404,12 @@ impl RemoteImage {
     }
 
     /// Sends what the storage lacks of the root file system, if it is to be there: how many blobs that were.
-    pub(super) async fn send(&self, shared: &Shared, cancel: &CancellationToken) -> Result<u64> {
+    pub(super) async fn send(
+        &self,
+        shared: &Shared,
+        log: &LogSink,
+        cancel: &CancellationToken,
+    ) -> Result<u64> {
         let Some(tree) = &self.tree else {
             return Ok(0);
         };
@@ -400,12 +424,11 @@ impl RemoteImage {
         if is_whole().await? {
             return Ok(0);
         }
-        let log: LogSink = Arc::new(|_| {});
         let (docker, local) = shared.local(&self.origin).await?;
         let root = shared
-            .export(&self.origin, docker, &local, &log, cancel)
+            .export(&self.origin, docker, &local, log, cancel)
             .await?;
-        let sent = shared.send_root(&self.origin, root, &log).await?;
+        let sent = shared.send_root(&self.origin, root, log).await?;
         // Another engine's image of the same packages may have other files than those that were sent first.
         let missing = tree.missing(&shared.client).await.map_err(failed)?;
         if missing.is_empty() {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Action, ExecutorErrorKind, INPUT_DIR, TOOL_DIR, WORK_DIR};
+use wheelfarm_build::action::{Action, ExecutorErrorKind, INPUT_DIR, LogSink, TOOL_DIR, WORK_DIR};
 use wheelfarm_reapi::{
     BlobDigest, CommandSpec, Content, EncodedAction, Source, Tree, TreeBuilder, TreeLimits,
 };
@@ -127,9 +127,10 @@ pub(super) async fn pack(
 pub(super) async fn send(
     shared: &Shared,
     packed: &Packed,
+    log: &LogSink,
     cancel: &CancellationToken,
 ) -> Result<u64> {
-    let mut sent = packed.image.send(shared, cancel).await?;
+    let mut sent = packed.image.send(shared, log, cancel).await?;
     for (archive, tree) in &packed.trees {
         sent += send_tree(shared, archive, tree, cancel).await?;
     }

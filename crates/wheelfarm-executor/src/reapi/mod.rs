@@ -25,12 +25,13 @@ mod stored;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use wheelfarm_reapi::Client;
 use wheelfarm_store::Store;
 
 pub use self::root::{LeftOut, RootImage, tree_of_archive};
+pub use self::services::Sent;
 pub use self::settings::{ImageMode, ReapiSettings};
 use crate::docker::Docker;
 use crate::error::Result;
@@ -94,11 +95,6 @@ impl Reapi {
     /// The cluster itself, for who wants to look at it.
     pub fn client(&self) -> &Client {
         &self.shared.client
-    }
-
-    /// How many actions the cluster did not have to run, since it had their results.
-    pub fn hits(&self) -> u64 {
-        self.shared.hits.load(Ordering::Relaxed)
     }
 
     /// Waits until what dropped or cancelled work left behind is removed.

@@ -76,10 +76,7 @@ impl Environments for Reapi {
         record: &'a EnvironmentRecord,
     ) -> BoxFuture<'a, Result<Option<String>, ExecutorError>> {
         async move {
-            let origin = Origin::Environment {
-                recipe: record.recipe.clone(),
-                manifest: record.manifest_digest(),
-            };
+            let origin = Origin::environment(record);
             if let Some(image) = self.shared.known_image(&origin).await? {
                 return Ok(Some(image.handle.clone()));
             }
@@ -142,6 +139,68 @@ impl Environments for Reapi {
             })
         }
         .boxed()
+    }
+}
+
+/// An image that a cluster has now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// For people.
+    pub name: String,
+    /// What the cluster names it by; empty if its workers are in it.
+    pub id: String,
+    /// How many files and directories were sent for it; 0 if all were there.
+    pub blobs: u64,
+}
+
+impl Reapi {
+    /// Sees to it that the cluster has the bare runtime of `image`.
+    pub async fn push_runtime(
+        &self,
+        image: &BuilderImage,
+        log: LogSink,
+        cancel: &CancellationToken,
+    ) -> Result<Sent> {
+        let (content, _) = self.shared.runtime_content(image).await?;
+        let origin = Origin::Runtime {
+            image: Box::new(image.clone()),
+            content,
+        };
+        self.push(&origin, &log, cancel).await
+    }
+
+    /// Sees to it that the cluster has the environment of `record`; none if it is not here either.
+    pub async fn push_environment(
+        &self,
+        record: &EnvironmentRecord,
+        log: LogSink,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Sent>> {
+        let origin = Origin::environment(record);
+        let docker = self.shared.engine(&record.recipe.name())?;
+        if docker.find(record).await?.is_none() {
+            return Ok(None);
+        }
+        self.push(&origin, &log, cancel).await.map(Some)
+    }
+
+    async fn push(
+        &self,
+        origin: &Origin,
+        log: &LogSink,
+        cancel: &CancellationToken,
+    ) -> Result<Sent> {
+        let known = self.shared.known_image(origin).await?;
+        let (image, before) = match known {
+            Some(image) => (image, 0),
+            None => self.shared.send_image(origin, log, cancel).await?,
+        };
+        let blobs = before + image.send(&self.shared, log, cancel).await?;
+        Ok(Sent {
+            name: origin.full_name(),
+            id: image.id.clone(),
+            blobs,
+        })
     }
 }
 

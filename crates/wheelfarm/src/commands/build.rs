@@ -81,6 +81,7 @@ pub(crate) async fn run(
     };
     let totals = Totals {
         containers: engine.executor().started(),
+        hits: engine.executor().hits(),
         downloaded,
         seconds: progress.seconds(),
     };

@@ -1,5 +1,6 @@
 //! `wheelfarm images`.
 
+mod push;
 mod pythons;
 
 use futures::StreamExt;
@@ -30,6 +31,9 @@ pub(crate) async fn run(
     let config = Config::load(global)?;
     let places = Places::open(global, &config).await?;
     let (_, network) = index_settings::read(&IndexOptions::default());
+    if let ImagesCommand::Push { names } = &args.command {
+        return push::run(&places, &config, network, names, printer).await;
+    }
     let docker = engine::docker(&places, network).await?;
     let mut catalogue = Catalogue::builtin(host_arch()?);
     wheelfarm_build::pythons::add_compiled(&mut catalogue, &places.store).await?;
@@ -39,6 +43,7 @@ pub(crate) async fn run(
         ImagesCommand::Pull { names } => {
             pull(&docker, &catalogue, &names, &progress, printer).await
         }
+        ImagesCommand::Push { .. } => Ok(()),
         ImagesCommand::Build { names, python } if python.is_empty() => {
             build(&docker, &catalogue, &names, &progress, printer).await
         }
