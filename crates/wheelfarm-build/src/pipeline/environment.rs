@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wheelfarm_store::{Store, StoreError};
 use wheelfarm_types::Digest;
@@ -16,6 +17,9 @@ use crate::event::Stage;
 use crate::matrix::Cell;
 use crate::recipes::Recipe;
 use crate::records::kind;
+
+/// An engine that has an environment, or does not, says so within this time.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// The content of a builder image as it was last seen with this store, by name and architecture: so that a fresh
 /// machine computes the same keys before it has the image.
@@ -171,7 +175,18 @@ pub(super) async fn image(
         Some(record) if record != ***pinned => note(context, record),
         _ => Arc::clone(pinned),
     };
-    if let Some(image) = context.environments.find(&pinned).await? {
+    let found = {
+        let mut find = context.environments.find(&pinned);
+        match tokio::time::timeout(AT_ONCE, &mut find).await {
+            Ok(found) => found?,
+            // It is here, and is on its way to where builds run.
+            Err(_) => {
+                let find = async { Ok(find.await?) };
+                context.staged(job, Stage::Environment, find).await?.0
+            }
+        }
+    };
+    if let Some(image) = found {
         return Ok((image, pinned));
     }
     let (image, record) = make(context, job, &cell.image, &pinned.recipe, claim).await?;

@@ -20,11 +20,14 @@ use super::kept::KeptTree;
 use super::outcome::failed;
 use super::properties::properties;
 use super::root::tree_of_archive;
+use super::settings::ImageMode;
 use super::stored::Stored;
 use crate::error::{Result, error, store};
 
 /// Runs the command, and says that it did.
 const WRAPPER: &str = include_str!("wrapper.sh");
+/// Puts inputs in their places first.
+const POOL: &str = include_str!("pool.sh");
 /// What the wrapper leaves beside the outputs: the command's exit code.
 pub(super) const STATUS: &str = "status";
 /// The directory of the outputs, in the working directory.
@@ -69,6 +72,11 @@ pub(super) async fn pack(
         Some(kept) if !shared.settings.image_mode.is_by_property() => TreeBuilder::over(&kept.tree),
         _ => TreeBuilder::new(),
     };
+    for directory in [INPUT_DIR, TOOL_DIR, WORK_DIR] {
+        builder
+            .directory(below(directory))
+            .map_err(|source| bad_input(action, &source))?;
+    }
     let mut files = Vec::new();
     let inputs = action
         .inputs
@@ -101,11 +109,7 @@ pub(super) async fn pack(
         .finish()
         .map_err(|source| bad_input(action, &source))?;
     let command = CommandSpec {
-        arguments: ["/bin/sh", "-c", WRAPPER, "wheelfarm"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(action.command.iter().cloned())
-            .collect(),
+        arguments: arguments(shared, action),
         environment: environment(action, &image),
         output_paths: vec![OUT.to_owned(), STATUS.to_owned()],
         working_directory: below(WORK_DIR).to_owned(),
@@ -263,6 +267,22 @@ async fn size(shared: &Shared, digest: &Digest) -> Result<u64> {
     let size = size.map_err(|source| store(&source))?;
     sizes().insert(*digest, size);
     Ok(size)
+}
+
+/// The command in its wrapper; where workers are in the image, in one more that puts inputs in their places.
+fn arguments(shared: &Shared, action: &Action) -> Vec<String> {
+    let mut arguments = Vec::new();
+    if shared.settings.image_mode == ImageMode::Pool {
+        let trees = action.trees.keys().map(String::as_str);
+        let places = [INPUT_DIR, TOOL_DIR, WORK_DIR].into_iter().chain(trees);
+        let places: Vec<_> = places.map(below).collect();
+        let network = if action.network { "yes" } else { "no" };
+        arguments
+            .extend(["/bin/sh", "-c", POOL, "pool", network, &places.join(" ")].map(str::to_owned));
+    }
+    arguments.extend(["/bin/sh", "-c", WRAPPER, "wheelfarm"].map(str::to_owned));
+    arguments.extend(action.command.iter().cloned());
+    arguments
 }
 
 /// The variables of the command: the image's, as a container engine would set them, and the action's.

@@ -12,7 +12,7 @@ use super::build_report::{BuildReport, Delivery, Totals};
 use super::{provenance, publish_built, selection};
 use crate::cli::GlobalArgs;
 use crate::cli::build::BuildArgs;
-use crate::config::Config;
+use crate::config::{Config, ExecutorChoice};
 use crate::dsse::SigningKey;
 use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
@@ -31,6 +31,7 @@ pub(crate) async fn run(
     // What cannot be meant is said before anything is opened or started.
     let inputs = selection::inputs(&args.selection, &config)?;
     check_writable(&args.out)?;
+    check_executor(&args, &config)?;
     if let Some(address) = &args.farm.farm {
         return super::build_at_farm::run(global, &args, &inputs, &config, address, printer).await;
     }
@@ -163,6 +164,26 @@ async fn build(
     };
     let report = wheelfarm_coordinator::run(&context, &request).await;
     Ok((report, context.fetcher.downloaded()))
+}
+
+/// What an executor cannot do is said before anything is opened or started.
+fn check_executor(args: &BuildArgs, config: &Config) -> Result<(), Failure> {
+    if config.farm.executor != Some(ExecutorChoice::Reapi) {
+        return Ok(());
+    }
+    let wanted = [
+        ("--keep-failed", args.keep_failed),
+        (
+            "--compiler-cache",
+            args.compiler_cache || config.farm.compiler_cache,
+        ),
+    ];
+    match wanted.iter().find(|(_, wanted)| *wanted) {
+        Some((option, _)) => Err(Failure::usage(format!(
+            "`{option}` needs a container engine: a Remote Execution cluster keeps nothing of an action but its outputs"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Minutes of work must not end with a directory that cannot be written.
