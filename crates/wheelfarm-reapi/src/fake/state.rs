@@ -88,6 +88,11 @@ impl State {
         digest
     }
 
+    /// Puts content into storage that is not what `digest` says.
+    pub fn put_as(&self, digest: BlobDigest, content: impl Into<Bytes>) {
+        self.lock().blobs.insert(digest, content.into());
+    }
+
     /// A blob of storage.
     pub fn blob(&self, digest: &BlobDigest) -> Option<Bytes> {
         self.lock().blobs.get(digest).cloned()
@@ -126,6 +131,15 @@ impl State {
     /// Forgets all operations, as a server without a database does when it starts again.
     pub fn forget_operations(&self) {
         self.lock().operations.clear();
+    }
+
+    /// How much was said of an operation: one for each step that can be seen.
+    pub fn said(&self, name: &str) -> usize {
+        let inner = self.lock();
+        inner
+            .operations
+            .get(name)
+            .map_or(0, |operation| operation.said.borrow().len())
     }
 
     /// Names of operations that were cancelled.
