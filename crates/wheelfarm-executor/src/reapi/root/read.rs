@@ -19,7 +19,7 @@ const MOST_ENTRIES: usize = 2_000_000;
 /// Most bytes of a path or of what a link says, as Linux has it.
 const LONGEST: usize = 4096;
 /// Most directories above a file.
-const DEEPEST: usize = 256;
+const DEEPEST: usize = 200;
 /// Most bytes that an archive has between two files: headers, long names, extended attributes.
 const BETWEEN: u64 = 4 << 20;
 /// The unit of a tar file.
