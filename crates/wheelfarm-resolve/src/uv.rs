@@ -83,27 +83,26 @@ impl Uv {
             let message = format!("there is no static build of uv {} for {arch}", pin.version);
             return Err(ResolveError::new(ResolveErrorKind::Uv, message));
         };
-        let blob = match stored(store, pinned).await? {
-            Some(blob) => blob,
-            None => {
-                let bytes = match wheel {
-                    Some(path) => fs_err::read(path)?,
-                    None => download(&pin.version, pinned).await?,
-                };
-                let found = Digest::of(&bytes);
-                if found != pinned.sha256 {
-                    let message = format!(
-                        "`{}` has the sha256 {found}, not the pinned {}",
-                        pinned.filename, pinned.sha256
-                    );
-                    return Err(ResolveError::new(ResolveErrorKind::HashMismatch, message));
-                }
-                let blob = store.put(executable(bytes, pinned, &pin.version)?).await?;
-                store
-                    .create_record("uv", &pinned.sha256, &UvRecord { blob })
-                    .await?;
-                blob
+        let blob = if let Some(blob) = stored(store, pinned).await? {
+            blob
+        } else {
+            let bytes = match wheel {
+                Some(path) => fs_err::read(path)?,
+                None => download(&pin.version, pinned).await?,
+            };
+            let found = Digest::of(&bytes);
+            if found != pinned.sha256 {
+                let message = format!(
+                    "`{}` has the sha256 {found}, not the pinned {}",
+                    pinned.filename, pinned.sha256
+                );
+                return Err(ResolveError::new(ResolveErrorKind::HashMismatch, message));
             }
+            let blob = store.put(executable(bytes, pinned, &pin.version)?).await?;
+            store
+                .create_record("uv", &pinned.sha256, &UvRecord { blob })
+                .await?;
+            blob
         };
         let path = directory.join(format!("uv-{}-{}", pin.version, blob.short()));
         if !path.exists() {
