@@ -11,6 +11,8 @@ use crate::error::is_transient;
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(3);
+/// No deadline is later than this.
+const AGES: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How long an attempt may take when nothing is heard of it.
 pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 
@@ -44,7 +46,7 @@ impl Patience {
             return false;
         }
         let now = Instant::now();
-        let until = *self.since.get_or_insert(now) + self.limit;
+        let until = later(*self.since.get_or_insert(now), self.limit);
         if now >= until {
             return false;
         }
@@ -59,6 +61,11 @@ impl Patience {
 /// The status of an attempt that was given up.
 pub(crate) fn silent() -> Status {
     Status::unavailable(format!("no answer within {} seconds", SILENCE.as_secs()))
+}
+
+/// An instant after another. Clocks cannot count as far as durations may be.
+pub(crate) fn later(since: Instant, duration: Duration) -> Instant {
+    since + duration.min(AGES)
 }
 
 /// A number from 0 to 1.

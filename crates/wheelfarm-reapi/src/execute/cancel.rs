@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bazel_remote_apis::google::longrunning::CancelOperationRequest;
 use bazel_remote_apis::google::longrunning::operations_client::OperationsClient;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::client::{At, Client};
@@ -17,6 +18,7 @@ pub(super) struct Running {
     client: Client,
     /// What the server calls it, once we know, until it is settled.
     name: Mutex<Option<String>>,
+    known: Notify,
 }
 
 impl Running {
@@ -24,6 +26,7 @@ impl Running {
         Self {
             client,
             name: Mutex::default(),
+            known: Notify::new(),
         }
     }
 
@@ -32,7 +35,13 @@ impl Running {
         let mut known = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_deref() != Some(name) {
             *known = Some(name.to_owned());
+            self.known.notify_one();
         }
+    }
+
+    /// Waits until the server has told its name for it.
+    pub(super) async fn known(&self) {
+        self.known.notified().await;
     }
 
     /// The server's name for it, if it told one.

@@ -16,7 +16,7 @@ use crate::client::{At, Client, SHA256};
 use crate::digest::BlobDigest;
 use crate::error::{Error, ErrorKind, bounded, error, hinted, refused};
 use crate::lanes::Lane;
-use crate::patience::Patience;
+use crate::patience::{Patience, later};
 
 /// How often an action is handed in: a server that forgets it again and again will not execute it.
 const ATTEMPTS: u32 = 10;
@@ -83,8 +83,8 @@ impl<'a> Following<'a> {
                 continue;
             }
             let what = format!("execute action {}", self.action);
-            // What a server says of itself when it goes down.
-            let going_down = again && status.code() == Code::Cancelled;
+            // What a server says of itself, not of the action, when it goes down.
+            let going_down = status.code() == Code::Cancelled && self.running.name().is_some();
             let status = if going_down {
                 Status::unavailable(status.message())
             } else {
@@ -106,7 +106,7 @@ impl<'a> Following<'a> {
         loop {
             let queue_deadline = self
                 .queued
-                .map(|since| since + self.options.deadline_in_queue);
+                .map(|since| later(since, self.options.deadline_in_queue));
             let message = tokio::select! {
                 message = stream.message() => message,
                 () = reached(queue_deadline) => return Err(self.queued_too_long()),
@@ -138,7 +138,7 @@ impl<'a> Following<'a> {
             .max_decoding_message_size(Client::message_limit());
         let queue_deadline = self
             .queued
-            .map(|since| since + self.options.deadline_in_queue);
+            .map(|since| later(since, self.options.deadline_in_queue));
         let call = async {
             if let Some(name) = name {
                 let message = proto::WaitExecutionRequest { name };

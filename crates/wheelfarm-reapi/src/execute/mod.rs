@@ -4,17 +4,22 @@ mod cancel;
 mod follow;
 mod outcome;
 
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{At, Client};
 use crate::digest::BlobDigest;
-use crate::error::{Error, ErrorKind, hinted};
+use crate::error::{Error, ErrorKind, error, hinted};
+use crate::patience::later;
 use crate::result::ActionResult;
 use cancel::Running;
 use follow::Following;
+
+/// How long we wait for the name of an operation that is to be cancelled.
+const NAMING: Duration = Duration::from_secs(2);
 
 /// How an action is to be executed.
 #[derive(Debug, Clone)]
@@ -75,16 +80,31 @@ impl Client {
         observe: &(dyn Fn(Progress) + Sync),
         cancel: &CancellationToken,
     ) -> Result<Executed, Error> {
-        let deadline = Instant::now() + options.deadline;
-        let running = Running::new(self.clone());
-        let outcome = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(crate::error::error(
+        let cancelled = || {
+            error(
                 ErrorKind::Cancelled,
-                format!("cancelled: action {action} at {}", self.address(At::Execution)),
-            )),
-            outcome = Following::new(self, action, options, observe, &running).run() => outcome,
-            () = sleep_until(deadline) => Err(hinted(
+                format!(
+                    "cancelled: action {action} at {}",
+                    self.address(At::Execution)
+                ),
+            )
+        };
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        let deadline = later(Instant::now(), options.deadline);
+        let running = Running::new(self.clone());
+        let mut following = pin!(Following::new(self, action, options, observe, &running).run());
+        let stop = tokio::select! {
+            biased;
+            () = cancel.cancelled() => cancelled(),
+            outcome = &mut following => {
+                if outcome.is_err() {
+                    running.cancel().await;
+                }
+                return outcome;
+            }
+            () = sleep_until(deadline) => hinted(
                 ErrorKind::Overdue,
                 format!(
                     "action {action} was not done at {} after {} seconds, and was cancelled",
@@ -92,11 +112,17 @@ impl Client {
                     options.deadline.as_secs()
                 ),
                 "Look at the server whether it still runs; inputs may take long to get to its workers.",
-            )),
+            ),
         };
-        if outcome.is_err() {
-            running.cancel().await;
+        // What was handed in a moment ago can be cancelled once its name is known, which takes another moment.
+        if running.name().is_none() {
+            tokio::select! {
+                _ = &mut following => {}
+                () = running.known() => {}
+                () = sleep(NAMING) => {}
+            }
         }
-        outcome
+        running.cancel().await;
+        Err(stop)
     }
 }

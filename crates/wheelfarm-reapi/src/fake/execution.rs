@@ -142,7 +142,7 @@ impl Execution for Service {
         let name = {
             let mut inner = self.0.lock();
             let prefix = &self.0.options.operation_prefix;
-            let name = format!("{prefix}{}", inner.operations.len() + inner.cancelled.len());
+            let name = format!("{prefix}{}", inner.operations.len());
             inner.operations.insert(name.clone(), running);
             name
         };

@@ -110,18 +110,20 @@ pub(super) fn start(state: &Arc<State>, name: String) {
             let Some(step) = next else {
                 return;
             };
-            if matches!(step, Step::Wait)
-                && let Ok(permit) = state.gate.acquire().await
-            {
-                permit.forget();
-            }
+            let permit = match step {
+                Step::Wait => state.gate.acquire().await.ok(),
+                _ => None,
+            };
             let mut inner = state.lock();
             let Some(operation) = inner.operations.get_mut(&name) else {
                 return;
             };
-            // None if it was cancelled meanwhile.
+            // None if it was cancelled meanwhile: then another may have the permit.
             if operation.steps.pop_front().is_none() {
                 return;
+            }
+            if let Some(permit) = permit {
+                permit.forget();
             }
             let message = message(&state, &name, &operation.action, &step);
             if let Some(message) = message {

@@ -128,6 +128,15 @@ impl State {
         self.lock().operations.clear();
     }
 
+    /// How much was said of an operation: one for each step that can be seen.
+    pub fn said(&self, name: &str) -> usize {
+        let inner = self.lock();
+        inner
+            .operations
+            .get(name)
+            .map_or(0, |operation| operation.said.borrow().len())
+    }
+
     /// Names of operations that were cancelled.
     pub fn cancelled(&self) -> Vec<String> {
         self.lock().cancelled.clone()

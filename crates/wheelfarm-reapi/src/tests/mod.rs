@@ -1,11 +1,20 @@
 //! The client against a server in the process.
 
+mod connection;
+mod execution;
+mod hostile;
+mod outages;
 mod storage;
+mod transfers;
+mod trees;
 
 use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::fake::{Fake, Options};
-use crate::{BlobDigest, Client, Content, Uploaded};
+use crate::{BlobDigest, Client, Content, Error, ExecuteOptions, Executed, Progress, Uploaded};
 
 /// A server with everything usual, and a client of it.
 async fn connected(options: Options) -> (Fake, Client) {
@@ -49,4 +58,60 @@ async fn upload(client: &Client, blobs: Vec<(BlobDigest, Content)>) -> (Uploaded
         .await
         .unwrap();
     (uploaded, told.into_inner().unwrap())
+}
+
+/// Options that let nothing pass before its time in a test.
+fn patient() -> ExecuteOptions {
+    ExecuteOptions {
+        skip_cache_lookup: false,
+        priority: 0,
+        deadline_in_queue: Duration::from_secs(60),
+        deadline: Duration::from_secs(120),
+    }
+}
+
+/// Executes an action and returns what was told on the way.
+async fn execute(
+    client: &Client,
+    action: &BlobDigest,
+    options: &ExecuteOptions,
+) -> (Result<Executed, Error>, Vec<Progress>) {
+    let told = Mutex::new(Vec::new());
+    let outcome = client
+        .execute(
+            action,
+            options,
+            &|progress| told.lock().unwrap().push(progress),
+            &CancellationToken::new(),
+        )
+        .await;
+    (outcome, told.into_inner().unwrap())
+}
+
+/// Waits until something holds.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn calls_can_be_made_from_any_thread() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let (_fake, client) = connected(Options::default()).await;
+    let (action, options, cancel) = (
+        BlobDigest::of("action"),
+        patient(),
+        CancellationToken::new(),
+    );
+    drop(is_send(client.execute(&action, &options, &|_| {}, &cancel)));
+    drop(is_send(client.upload(Vec::new(), &|_| {})));
+    drop(is_send(client.find_missing(&[])));
+    drop(is_send(client.read_all(&[], 0)));
+    drop(is_send(client.cached(&action)));
+    drop(is_send(Client::connect(_fake.settings())));
 }
