@@ -35,10 +35,10 @@ pub(super) fn certificates(network: &HostNetwork) -> Finding {
 
 /// Which proxies are passed on, and whether a container can reach them.
 pub(super) fn proxies(network: &HostNetwork) -> Finding {
-    let proxies = network.proxies.iter();
     // Both spellings mostly say the same.
-    let mut shown: Vec<_> = proxies
-        .clone()
+    let mut shown: Vec<_> = network
+        .proxies
+        .iter()
         .map(|(name, value)| {
             format!(
                 "{}={}",
@@ -55,7 +55,7 @@ pub(super) fn proxies(network: &HostNetwork) -> Finding {
     let found = format!("containers with network get {}", shown.join(", "));
     let own =
         |(name, value): (&String, &String)| !name.eq_ignore_ascii_case("no_proxy") && is_own(value);
-    if proxies.map(own).any(|own| own) {
+    if network.proxies.iter().any(own) {
         return Finding::warning(
             found,
             "A container has a loopback of its own: name the proxy by an address that containers reach, such as the bridge's (172.17.0.1).",
