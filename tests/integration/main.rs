@@ -13,6 +13,7 @@ mod crashes;
 mod daemon;
 mod dispatch;
 mod dockerfiles;
+mod doctor;
 mod emulated;
 mod engine;
 mod exporting;

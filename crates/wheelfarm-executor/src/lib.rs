@@ -9,6 +9,6 @@ mod log;
 pub mod reapi;
 
 pub use docker::{
-    CLEAN, Docker, DockerSettings, EPOCH, HostNetwork, ImageContents, ImageRole, ListedImage,
-    RegistryLogin, SweepReport, python_source,
+    CLEAN, Docker, DockerSettings, EPOCH, EngineFacts, HostNetwork, ImageContents, ImageRole,
+    ListedImage, RegistryLogin, SweepReport, python_source,
 };

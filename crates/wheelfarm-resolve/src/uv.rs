@@ -61,6 +61,14 @@ impl UvPin {
 }
 
 impl Uv {
+    /// Whether `store` has the pinned uv for `arch`: then nothing is downloaded to obtain it.
+    pub async fn is_stored(store: &Store, arch: Arch) -> Result<bool, ResolveError> {
+        match UvPin::builtin().wheels.get(&arch) {
+            Some(pinned) => Ok(stored(store, pinned).await?.is_some()),
+            None => Ok(false),
+        }
+    }
+
     /// Finds the pinned uv for `arch` in `store`, or downloads it, and puts the executable under `directory`.
     ///
     /// `wheel` is a file that the user brought, for machines where pip is not at hand.
@@ -75,28 +83,26 @@ impl Uv {
             let message = format!("there is no static build of uv {} for {arch}", pin.version);
             return Err(ResolveError::new(ResolveErrorKind::Uv, message));
         };
-        let recorded = store.record::<UvRecord>("uv", &pinned.sha256).await?;
-        let blob = match recorded {
-            Some(record) if store.contains(&record.blob).await? => record.blob,
-            _ => {
-                let bytes = match wheel {
-                    Some(path) => fs_err::read(path)?,
-                    None => download(&pin.version, pinned).await?,
-                };
-                let found = Digest::of(&bytes);
-                if found != pinned.sha256 {
-                    let message = format!(
-                        "`{}` has the sha256 {found}, not the pinned {}",
-                        pinned.filename, pinned.sha256
-                    );
-                    return Err(ResolveError::new(ResolveErrorKind::HashMismatch, message));
-                }
-                let blob = store.put(executable(bytes, pinned, &pin.version)?).await?;
-                store
-                    .create_record("uv", &pinned.sha256, &UvRecord { blob })
-                    .await?;
-                blob
+        let blob = if let Some(blob) = stored(store, pinned).await? {
+            blob
+        } else {
+            let bytes = match wheel {
+                Some(path) => fs_err::read(path)?,
+                None => download(&pin.version, pinned).await?,
+            };
+            let found = Digest::of(&bytes);
+            if found != pinned.sha256 {
+                let message = format!(
+                    "`{}` has the sha256 {found}, not the pinned {}",
+                    pinned.filename, pinned.sha256
+                );
+                return Err(ResolveError::new(ResolveErrorKind::HashMismatch, message));
             }
+            let blob = store.put(executable(bytes, pinned, &pin.version)?).await?;
+            store
+                .create_record("uv", &pinned.sha256, &UvRecord { blob })
+                .await?;
+            blob
         };
         let path = directory.join(format!("uv-{}-{}", pin.version, blob.short()));
         if !path.exists() {
@@ -113,6 +119,16 @@ impl Uv {
             path,
         })
     }
+}
+
+/// The executable that was unpacked from `pinned`, if `store` has it.
+async fn stored(store: &Store, pinned: &PinnedWheel) -> Result<Option<Digest>, ResolveError> {
+    Ok(
+        match store.record::<UvRecord>("uv", &pinned.sha256).await? {
+            Some(record) if store.contains(&record.blob).await? => Some(record.blob),
+            _ => None,
+        },
+    )
 }
 
 fn executable(wheel: Vec<u8>, pinned: &PinnedWheel, version: &str) -> Result<Bytes, ResolveError> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod dockerfile;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod index;
 pub(crate) mod inspect;
@@ -89,6 +90,10 @@ pub(crate) enum Command {
     Dockerfile(Box<dockerfile::DockerfileArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
+    /// Say what works on this machine, and what to do about what does not
+    ///
+    /// Ends with 4 if something does not.
+    Doctor(doctor::DoctorArgs),
     /// Edit ELF files with the options of patchelf, whose place it takes in scripts
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Patch {

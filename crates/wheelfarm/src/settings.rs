@@ -29,29 +29,39 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) async fn open(global: &GlobalArgs, config: &Config) -> Result<Self, Failure> {
-        let cache = global
-            .cache
-            .clone()
-            .or_else(|| Some(cache_home()?.join("wheelfarm")))
-            .ok_or_else(|| {
-                Failure::usage(
-                    "there is no cache directory: neither HOME nor XDG_CACHE_HOME is set",
-                )
-                .with_hint(Some(
-                    "name one with `--cache` or WHEELFARM_CACHE".to_owned(),
-                ))
-            })?;
-        // Programs that we run elsewhere get paths into it.
-        let cache = std::path::absolute(cache)
-            .map_err(|error| Failure::machine(format!("the cache directory: {error}")))?;
-        let address = global
-            .store
-            .clone()
-            .or_else(|| config.farm.store.clone())
-            .unwrap_or_else(|| cache.join("store").display().to_string());
-        let store = Store::open_with(&address, store_settings(&cache)?).await?;
+        let cache = cache_directory(global)?;
+        let store = open_store(global, config, &cache).await?;
         Ok(Self { cache, store })
     }
+}
+
+/// Where what can be made again is kept. It need not be there yet.
+pub(crate) fn cache_directory(global: &GlobalArgs) -> Result<PathBuf, Failure> {
+    let named = global.cache.clone();
+    let cache = named.or_else(|| Some(cache_home()?.join("wheelfarm")));
+    let cache = cache.ok_or_else(|| {
+        Failure::usage("there is no cache directory: neither HOME nor XDG_CACHE_HOME is set")
+            .with_hint(Some(
+                "name one with `--cache` or WHEELFARM_CACHE".to_owned(),
+            ))
+    })?;
+    // Programs that we run elsewhere get paths into it.
+    std::path::absolute(cache)
+        .map_err(|error| Failure::machine(format!("the cache directory: {error}")))
+}
+
+/// Opens the store that is named, or the one in the cache directory.
+pub(crate) async fn open_store(
+    global: &GlobalArgs,
+    config: &Config,
+    cache: &Path,
+) -> Result<Store, Failure> {
+    let address = global
+        .store
+        .clone()
+        .or_else(|| config.farm.store.clone())
+        .unwrap_or_else(|| cache.join("store").display().to_string());
+    Ok(Store::open_with(&address, store_settings(cache)?).await?)
 }
 
 /// What a remote store needs beside its address. Its options are the environment variables of its service's own tools.

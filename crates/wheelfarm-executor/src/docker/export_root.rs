@@ -8,7 +8,7 @@ use wheelfarm_build::action::ExecutorErrorKind;
 use crate::docker::Docker;
 use crate::docker::file_system::read_file_system;
 use crate::docker::scope::Scope;
-use crate::error::{Result, cancelled, hinted};
+use crate::error::{Result, hinted};
 use crate::reapi::RootImage;
 
 impl Docker {
@@ -25,10 +25,9 @@ impl Docker {
         let (image, spool) = (image.to_owned(), spool.to_owned());
         self.supervise(cancel, |shared, cancel| async move {
             let mut scope = Scope::new(shared, format!("export the root of {image}"));
-            let export = export(&mut scope, &image, &spool, &cancel);
-            let exported = Box::pin(cancel.run_until_cancelled(export)).await;
+            let exported = export(&mut scope, &image, &spool, &cancel).await;
             scope.close().await;
-            exported.ok_or_else(|| cancelled(format!("exporting the root of {image}")))?
+            exported
         })
         .await
     }
@@ -51,7 +50,7 @@ async fn export(
     let environment = environment.unwrap_or_default();
     let id = found.id.unwrap_or_else(|| image.to_owned());
     let (directory, token) = (spool.to_owned(), cancel.clone());
-    let read = read_file_system(scope, &id, image, move |stream| {
+    let read = read_file_system(scope, &id, image, cancel, move |stream| {
         RootImage::of_container(stream, environment, &directory, &token)
     });
     read.await?.map_err(|failure| {

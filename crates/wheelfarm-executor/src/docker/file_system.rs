@@ -7,21 +7,25 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use bytes::{Buf, Bytes};
 use futures::StreamExt;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::ExecutorErrorKind;
 
 use crate::docker::error::engine;
 use crate::docker::scope::Scope;
-use crate::error::{Result, error};
+use crate::error::{Result, cancelled, error};
 
 /// Chunks of the file system that wait to be read.
 const AHEAD: usize = 16;
 
 /// Hands the file system of the image `id`, a tar file, to `read`, on a thread where it may block; `shown` is what people
 /// call the image. Whoever reads need not read to the end.
+///
+/// `cancel` ends the export, but not the creation of the container: nobody would know whether there is one.
 pub(crate) async fn read_file_system<T: Send + 'static>(
     scope: &mut Scope,
     id: &str,
     shown: &str,
+    cancel: &CancellationToken,
     read: impl FnOnce(Chunks) -> T + Send + 'static,
 ) -> Result<T> {
     let body = ContainerCreateBody {
@@ -43,7 +47,12 @@ pub(crate) async fn read_file_system<T: Send + 'static>(
         })
     });
     let mut stream = std::pin::pin!(scope.shared.transfer.export_container(&container));
-    while let Some(chunk) = stream.next().await {
+    let cancelled = || cancelled(format!("reading the image {shown}"));
+    while let Some(chunk) = cancel
+        .run_until_cancelled(stream.next())
+        .await
+        .ok_or_else(cancelled)?
+    {
         let chunk = chunk.map_err(engine(format!("read the image {shown}")))?;
         // Whoever reads has had enough: what it says comes next.
         if sender.send(chunk).await.is_err() {

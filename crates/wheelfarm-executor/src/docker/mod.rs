@@ -12,6 +12,7 @@
 //! Uses nothing but the engine's API, and no bind mounts, so the engine may be on another machine or behind a socket
 //! mounted into a CI job.
 
+mod about;
 mod action;
 mod compiler_cache;
 mod container;
@@ -64,6 +65,7 @@ use crate::error::{Result, error, hinted, io};
 
 pub(crate) use output::clean;
 
+pub use about::EngineFacts;
 pub use contents::ImageContents;
 pub use debian::{CLEAN, EPOCH};
 pub use debian_source::python_source;

@@ -5,6 +5,7 @@ mod build_at_farm;
 pub(crate) mod build_report;
 pub(crate) mod config;
 pub(crate) mod dockerfile;
+pub(crate) mod doctor;
 pub(crate) mod export;
 mod graft_cache;
 pub(crate) mod images;

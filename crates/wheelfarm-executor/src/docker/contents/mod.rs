@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_types::Arch;
 
-use crate::docker::Docker;
 use crate::docker::file_system::read_file_system;
 use crate::docker::pull::pull;
 use crate::docker::scope::Scope;
+use crate::docker::{Docker, Shared};
 use crate::error::{Result, cancelled, hinted};
 
 /// An image whose libraries and Pythons were unpacked.
@@ -47,31 +47,46 @@ impl Docker {
         let directory = directory.to_owned();
         self.supervise(cancel, |shared, cancel| async move {
             let mut scope = Scope::new(shared, format!("look into {reference}"));
-            let look = look(&mut scope, &reference, arch, programs, directory, progress);
-            let looked = Box::pin(cancel.run_until_cancelled(look)).await;
+            let id = found(&scope.shared, &reference, arch, progress, &cancel).await;
+            let looked = match id {
+                Ok(id) => look(&mut scope, id, &reference, programs, directory, &cancel).await,
+                Err(error) => Err(error),
+            };
             scope.close().await;
-            looked.ok_or_else(|| cancelled(format!("looking into {reference}")))?
+            looked
         })
         .await
     }
 }
 
-async fn look(
-    scope: &mut Scope,
+/// What the engine knows the image by, which is pulled if it is not there.
+async fn found(
+    shared: &Shared,
     reference: &str,
     arch: Arch,
+    progress: LogSink,
+    cancel: &CancellationToken,
+) -> Result<String> {
+    if let Some(image) = shared.inspect(reference).await? {
+        return Ok(image.id.unwrap_or_default());
+    }
+    let pulled = cancel.run_until_cancelled(pull(shared, reference, arch, &progress));
+    let pulled = pulled.await;
+    let pulled = pulled.ok_or_else(|| cancelled(format!("pulling {reference}")))?;
+    Ok(pulled?.id)
+}
+
+async fn look(
+    scope: &mut Scope,
+    id: String,
+    reference: &str,
     programs: Vec<PathBuf>,
     directory: PathBuf,
-    progress: LogSink,
+    cancel: &CancellationToken,
 ) -> Result<ImageContents> {
-    let shared = scope.shared.clone();
-    let id = match shared.inspect(reference).await? {
-        Some(image) => image.id.unwrap_or_default(),
-        None => pull(&shared, reference, arch, &progress).await?.id,
-    };
-    let image = shared.inspect(&id).await?.unwrap_or_default();
+    let image = scope.shared.inspect(&id).await?.unwrap_or_default();
     let unpack = move |stream| unpack::unpack(stream, &programs, &directory);
-    let unpacked = read_file_system(scope, &id, reference, unpack).await?;
+    let unpacked = read_file_system(scope, &id, reference, cancel, unpack).await?;
     let pythons = unpacked.map_err(|reason| {
         hinted(
             ExecutorErrorKind::ImageUnavailable,

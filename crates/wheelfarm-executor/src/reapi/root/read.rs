@@ -19,7 +19,7 @@ const MOST_ENTRIES: usize = 2_000_000;
 /// Most bytes of a path or of what a link says, as Linux has it.
 const LONGEST: usize = 4096;
 /// Most directories above a file.
-const DEEPEST: usize = 256;
+const DEEPEST: usize = 200;
 /// Most bytes that an archive has between two files: headers, long names, extended attributes.
 const BETWEEN: u64 = 4 << 20;
 /// The unit of a tar file.
@@ -120,28 +120,15 @@ impl Contents {
                     executable: mode & 0o111 != 0,
                 }
             }
-            EntryType::Symlink => match link(entry, text)? {
-                Some(target) => Node::Link(normal(&target)),
-                None => {
-                    self.left_out.unnameable += 1;
-                    return Ok(());
-                }
-            },
-            EntryType::Link => {
+            EntryType::Symlink | EntryType::Link => {
                 let Some(target) = link(entry, text)? else {
                     self.left_out.unnameable += 1;
                     return Ok(());
                 };
-                let found = clean(Path::new(&target)).and_then(|target| self.nodes.get(&target));
-                match found {
-                    Some(Node::Directory) | None => {
-                        return Err(format!(
-                            "`{}` is another name of `{}`, which is no file",
-                            text.escape_debug(),
-                            target.escape_debug()
-                        ));
-                    }
-                    Some(node) => node.clone(),
+                if kind == EntryType::Symlink {
+                    Node::Link(normal(&target))
+                } else {
+                    self.other_name_of(&target, text)?
                 }
             }
             EntryType::Char | EntryType::Block | EntryType::Fifo => Node::Special,
@@ -154,6 +141,19 @@ impl Contents {
         };
         self.nodes.insert(name, node);
         Ok(())
+    }
+
+    /// What the hard link `text` is.
+    fn other_name_of(&self, target: &str, text: &str) -> Result<Node, String> {
+        let found = clean(Path::new(target)).and_then(|target| self.nodes.get(&target));
+        match found {
+            Some(Node::Directory) | None => Err(format!(
+                "`{}` is another name of `{}`, which is no file",
+                text.escape_debug(),
+                target.escape_debug()
+            )),
+            Some(node) => Ok(node.clone()),
+        }
     }
 }
 
@@ -250,6 +250,7 @@ fn below_directories(nodes: &Nodes) -> Result<(), String> {
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn broken(error: io::Error) -> String {
     format!("its archive is broken: {error}")
 }

@@ -1,0 +1,77 @@
+//! `wheelfarm doctor`: looks at everything that a build needs, one thing after the other, and goes on after what does
+//! not work. It leaves nothing behind.
+//!
+//! To add a check, write a function that gives a [`report::Finding`] and name it in [`machine`] or in the list of its
+//! executor.
+
+mod docker;
+mod network;
+mod places;
+mod report;
+mod resolver;
+
+use std::path::PathBuf;
+
+use wheelfarm_executor::HostNetwork;
+use wheelfarm_resolve::inputs::IndexOptions;
+use wheelfarm_types::Arch;
+
+use self::report::{Finding, Report};
+use crate::cli::doctor::{DoctorArgs, DoctorExecutor};
+use crate::cli::{Format, GlobalArgs};
+use crate::exit::{Exit, Failure};
+use crate::index_settings;
+use crate::printer::Printer;
+use crate::settings::{cache_directory, host_arch};
+
+pub(crate) async fn run(
+    global: &GlobalArgs,
+    args: &DoctorArgs,
+    printer: Printer,
+) -> Result<Exit, Failure> {
+    let text = (global.format == Format::Text).then_some(printer);
+    let arch = host_arch()?;
+    match args.executor {
+        DoctorExecutor::Docker => {
+            let mut report = Report::new("docker", text);
+            let machine = machine(&mut report, global, arch).await?;
+            let runs = machine.cache.join("runs");
+            docker::check(&mut report, &runs, machine.network, arch).await;
+            Ok(report.end(printer))
+        }
+    }
+}
+
+/// What was learnt of this machine, for checks of an executor.
+struct Machine {
+    cache: PathBuf,
+    network: HostNetwork,
+}
+
+/// Checks of what every executor needs here.
+async fn machine(report: &mut Report, global: &GlobalArgs, arch: Arch) -> Result<Machine, Failure> {
+    let (finding, config) = places::configuration(global);
+    report.add("configuration", finding);
+    let cache = cache_directory(global)?;
+    report.add("cache", places::cache(&cache));
+    let (finding, store) = places::store(global, &config, &cache).await;
+    report.add("store", finding);
+    report.add(
+        "uv",
+        match &store {
+            Some(store) => resolver::uv(store, &cache, arch).await,
+            None => Finding::skipped("there is no store to look for it in"),
+        },
+    );
+    let (settings, network) = index_settings::read(&IndexOptions::default());
+    report.add("index", resolver::index(&settings).await);
+    report.add("certificates", network::certificates(&network));
+    report.add("proxies", network::proxies(&network));
+    Ok(Machine { cache, network })
+}
+
+/// A number of bytes as people say it of disks and memory.
+fn gibibytes(bytes: u64) -> String {
+    let tenths = bytes / ((1 << 30) / 10);
+    format!("{}.{} GiB", tenths / 10, tenths % 10)
+}
