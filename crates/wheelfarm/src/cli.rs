@@ -2,7 +2,6 @@
 
 pub(crate) mod build;
 pub(crate) mod dockerfile;
-pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod index;
 pub(crate) mod inspect;
@@ -93,7 +92,7 @@ pub(crate) enum Command {
     /// Say what works on this machine, and what to do about what does not
     ///
     /// Ends with 4 if something does not.
-    Doctor(doctor::DoctorArgs),
+    Doctor,
     /// Edit ELF files with the options of patchelf, whose place it takes in scripts
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Patch {

@@ -82,7 +82,7 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
         Command::Export(args) => wait(commands::export::run(global, args, printer)),
         Command::Dockerfile(args) => commands::dockerfile::run(global, &args, printer),
         Command::Images(args) => wait(commands::images::run(global, args, printer)),
-        Command::Doctor(args) => wait(commands::doctor::run(global, &args, printer)),
+        Command::Doctor => wait(commands::doctor::run(global, printer)),
         Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
         Command::Show(args) => commands::show::run(global, &args, printer),
         Command::Refresh(args) => wait(commands::refresh::run(global, args, printer)),

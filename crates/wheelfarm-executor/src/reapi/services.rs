@@ -184,6 +184,29 @@ impl Reapi {
         self.push(&origin, &log, cancel).await.map(Some)
     }
 
+    /// The bare runtime of `image`, if the cluster was sent it with our store. Sends nothing.
+    pub async fn known_runtime(&self, image: &BuilderImage) -> Result<Option<ImageFacts>> {
+        let last = self.shared.last_runtime(image).await?;
+        let Some((_, (content, size))) = last else {
+            return Ok(None);
+        };
+        let origin = Origin::Runtime {
+            image: Box::new(image.clone()),
+            content,
+        };
+        let known = self.shared.known_image(&origin).await?;
+        Ok(known.map(|known| ImageFacts {
+            id: known.handle.clone(),
+            content,
+            size,
+        }))
+    }
+
+    /// Whether there is a container engine beside the cluster, which makes what is to be sent.
+    pub fn has_engine(&self) -> bool {
+        self.shared.docker.is_some()
+    }
+
     async fn push(
         &self,
         origin: &Origin,
@@ -210,11 +233,15 @@ impl Shared {
         self.docker.as_ref().ok_or_else(|| no_engine(what))
     }
 
+    /// What was last sent of the runtime of `image`: its number in the series, its content and its size.
+    async fn last_runtime(&self, image: &BuilderImage) -> Result<Option<(u64, (Digest, u64))>> {
+        let last = self.store.latest(RUNTIME, &runtime_key(image)).await;
+        last.map_err(|source| store(&source))
+    }
+
     /// What the runtime of `image` is, and its size: that of the engine here, else the one that was used last.
     async fn runtime_content(&self, image: &BuilderImage) -> Result<(Digest, u64)> {
-        let key = canonical_digest(&(&image.name, image.target.arch));
-        let last = self.store.latest::<(Digest, u64)>(RUNTIME, &key).await;
-        let last = last.map_err(|source| store(&source))?;
+        let last = self.last_runtime(image).await?;
         let Some(docker) = &self.docker else {
             let last = last.map(|(_, last)| last);
             return last.ok_or_else(|| no_engine(&format!("the bare runtime of {}", image.name)));
@@ -223,11 +250,16 @@ impl Shared {
         let now = (facts.content, facts.size);
         if last.as_ref().is_none_or(|(_, last)| *last != now) {
             let number = last.map_or(1, |(number, _)| number + 1);
+            let key = runtime_key(image);
             let appended = self.store.append(RUNTIME, &key, number, &now).await;
             appended.map_err(|source| store(&source))?;
         }
         Ok(now)
     }
+}
+
+fn runtime_key(image: &BuilderImage) -> Digest {
+    canonical_digest(&(&image.name, image.target.arch))
 }
 
 fn no_engine(what: &str) -> ExecutorError {
