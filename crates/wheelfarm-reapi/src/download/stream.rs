@@ -90,7 +90,7 @@ impl Reading {
                 Code::OutOfRange if self.received > 0 => return Err(corrupt(&self.digest)),
                 // A server may know zstd, and yet not for this blob.
                 Code::Unimplemented | Code::InvalidArgument if self.compressed => {
-                    self.compressed = false
+                    self.compressed = false;
                 }
                 _ => {
                     if !self.patience.wait(&status).await {

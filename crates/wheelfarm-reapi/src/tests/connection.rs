@@ -152,7 +152,7 @@ async fn headers_instance_and_metadata_go_with_every_call() {
         match call.method {
             "Read" => assert!(call.name.starts_with("farm/main/blobs/"), "{}", call.name),
             "Execute" | "GetCapabilities" | "FindMissingBlobs" => {
-                assert_eq!(call.name, "farm/main")
+                assert_eq!(call.name, "farm/main");
             }
             _ => {}
         }
