@@ -24,6 +24,8 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// Containers that were started.
     pub containers: u64,
+    /// Actions whose results the cluster had, if builds run on one.
+    pub hits: Option<u64>,
     /// Bytes that were downloaded.
     pub downloaded: u64,
     /// Wall time.
