@@ -158,6 +158,18 @@ async fn an_upload_that_the_server_forgot_begins_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_cannot_go_on_in_the_middle_gets_all_of_it_again() {
+    let (fake, client) = connected(Options {
+        resumes: false,
+        ..Options::default()
+    })
+    .await;
+    fake.state().break_write(1_000_000);
+    let (uploaded, _) = upload(&client, vec![given(noise(1, 3_000_000))]).await;
+    assert_eq!((uploaded.sent, fake.state().count("Write")), (1, 3));
+}
+
+#[tokio::test]
 async fn a_broken_compressed_upload_arrives() {
     let (fake, client) = connected(Options {
         zstd: true,

@@ -42,7 +42,7 @@ impl Client {
         let mut patience = self.patience();
         let mut compressed = self.capabilities().zstd && pays_off(content, digest).await?;
         let mut name = self.upload_name(digest, compressed);
-        let (mut offset, mut best, mut fruitless) = (0, 0, 0);
+        let (mut offset, mut best, mut fruitless, mut resumable) = (0, 0, 0, true);
         loop {
             let attempt = Arc::new(Attempt::default());
             let outcome = self
@@ -69,6 +69,11 @@ impl Client {
                     Status::unavailable(format!("it kept {committed} of {all} bytes"))
                 }
                 Err(status) if status.code() == Code::AlreadyExists => return Ok(()),
+                // Not all servers can go on in the middle, though they say where it is.
+                Err(status) if status.code() == Code::InvalidArgument && offset > 0 => {
+                    resumable = false;
+                    Status::unavailable(status.message())
+                }
                 Err(status) if status.code() == Code::InvalidArgument => {
                     return Err(error(
                         ErrorKind::Source,
@@ -87,12 +92,12 @@ impl Client {
             }
             match self.progress_of(&name).await {
                 Some(proto::QueryWriteStatusResponse { complete: true, .. }) => return Ok(()),
-                Some(state) if !compressed => {
+                Some(state) if !compressed && resumable => {
                     offset = u64::try_from(state.committed_size)
                         .unwrap_or(0)
                         .min(digest.size);
                 }
-                // Where in a compressed stream one may go on is not defined: the rest goes uncompressed.
+                // All of it again. Where in a compressed stream one may go on is not defined: now it goes uncompressed.
                 _ => {
                     compressed = false;
                     name = self.upload_name(digest, compressed);
