@@ -6,19 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bazel_remote_apis::google::bytestream as proto;
 use futures::{Stream, StreamExt};
 use proto::byte_stream_client::ByteStreamClient;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::client::{At, Client};
+use crate::calls::At;
+use crate::client::Client;
 use crate::compress::{self, Compressor};
 use crate::content::{Content, Pieces};
 use crate::digest::BlobDigest;
 use crate::error::{Error, ErrorKind, error, refused};
-use crate::patience::{SILENCE, silent};
 
 /// Content of one message, in bytes.
 const PIECE: usize = 256 << 10;
+/// Messages that do not fit into what a connection holds before somebody reads it.
+const MUCH: u64 = 16;
 /// Attempts in which a server took nothing, or forgot what it took, until we say that it does not work.
 const FRUITLESS: u32 = 20;
 
@@ -86,6 +88,10 @@ impl Client {
                 }
                 Err(status) => status,
             };
+            // A server that takes much, and then breaks off, is not away.
+            if attempt.moved.load(Ordering::Relaxed) > MUCH {
+                patience.progress();
+            }
             fruitless += 1;
             if fruitless > FRUITLESS || !patience.wait(&status).await {
                 return Err(refused(self.address(At::Storage), what, &status));
@@ -164,10 +170,10 @@ impl Client {
         let answer = loop {
             tokio::select! {
                 answer = &mut call => break answer,
-                () = sleep(SILENCE) => {
+                () = sleep(self.shared.calls.silence()) => {
                     let now = attempt.moved.load(Ordering::Relaxed);
                     if now == moved {
-                        break Err(silent());
+                        break Err(self.shared.calls.unheard(At::Storage));
                     }
                     moved = now;
                 }
@@ -183,12 +189,8 @@ impl Client {
             resource_name: name.to_owned(),
         };
         let mut calls = self.byte_stream();
-        let answer = timeout(
-            SILENCE,
-            calls.query_write_status(self.request(request, None)),
-        )
-        .await;
-        Some(answer.ok()?.ok()?.into_inner())
+        let call = calls.query_write_status(self.request(request, None));
+        Some(self.hear(At::Storage, call).await.ok()?.into_inner())
     }
 
     /// Calls of the byte stream service.
