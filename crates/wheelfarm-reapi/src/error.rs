@@ -114,6 +114,12 @@ pub(crate) fn refused(endpoint: &str, what: impl Display, status: &Status) -> Er
             "Look whether the server runs and whether this machine may connect to it; \
              `grpcs://` is with TLS, `grpc://` without.",
         ),
+        // What buildbox says of its quota.
+        _ if said.contains("OutOfSpace") || said.contains("storage quota") => hinted(
+            ErrorKind::Infrastructure,
+            message,
+            "The storage of the server is full: give it more room, or let it forget older blobs.",
+        ),
         _ => error(ErrorKind::Infrastructure, message),
     }
 }

@@ -6,8 +6,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bazel_remote_apis::build::bazel::remote::execution::v2::GetCapabilitiesRequest;
+use bazel_remote_apis::build::bazel::remote::execution::v2::capabilities_client::CapabilitiesClient;
+use tokio::time::timeout;
 use tonic::transport::Channel;
 
+use crate::client::Client;
 use crate::endpoint::Endpoint;
 
 /// Streams that stay open on one connection.
@@ -23,7 +27,7 @@ pub(crate) struct Lanes {
 pub(crate) struct Lane {
     /// The connection to open it on.
     pub(crate) channel: Channel,
-    _place: Arc<()>,
+    place: Arc<()>,
 }
 
 impl Lanes {
@@ -52,7 +56,27 @@ impl Lanes {
             };
         Lane {
             channel,
-            _place: places,
+            place: places,
         }
+    }
+
+    /// No new stream goes over the connection of this one: it leads nowhere.
+    pub(crate) fn close(&self, lane: &Lane) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|(_, places)| !Arc::ptr_eq(places, &lane.place));
+    }
+}
+
+impl Client {
+    /// Whether the server still hears what is said on a connection. Some say nothing while an action is executed, so
+    /// that a silent stream means nothing; and pings may not be sent as often as one would like to know.
+    pub(crate) async fn is_alive(&self, lane: &Lane) -> bool {
+        let message = GetCapabilitiesRequest {
+            instance_name: self.shared.instance.clone(),
+        };
+        let mut calls = CapabilitiesClient::new(lane.channel.clone());
+        let call = calls.get_capabilities(self.request(message, None));
+        // Whatever it answers, it did.
+        timeout(self.shared.calls.silence(), call).await.is_ok()
     }
 }

@@ -7,6 +7,7 @@
 //! handed out, and nothing waits for ever.
 
 mod action;
+mod calls;
 mod capabilities;
 mod client;
 mod compress;

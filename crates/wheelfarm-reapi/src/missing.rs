@@ -6,7 +6,8 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use proto::content_addressable_storage_client::ContentAddressableStorageClient;
 use tonic::transport::Channel;
 
-use crate::client::{At, Client, SHA256};
+use crate::calls::At;
+use crate::client::{Client, SHA256};
 use crate::digest::BlobDigest;
 use crate::error::{Error, ErrorKind, error};
 

@@ -13,8 +13,6 @@ const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(3);
 /// No deadline is later than this.
 const AGES: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// How long an attempt may take when nothing is heard of it.
-pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 
 /// How long an endpoint has been away, and how long it may be.
 #[derive(Debug)]
@@ -58,9 +56,9 @@ impl Patience {
     }
 }
 
-/// The status of an attempt that was given up.
-pub(crate) fn silent() -> Status {
-    Status::unavailable(format!("no answer within {} seconds", SILENCE.as_secs()))
+/// The status of a call of which nothing was heard for so long.
+pub(crate) fn silent(limit: Duration) -> Status {
+    Status::unavailable(format!("no answer within {} seconds", limit.as_secs()))
 }
 
 /// An instant after another. Clocks cannot count as far as durations may be.

@@ -4,13 +4,12 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::protobuf::Timestamp;
 use bytes::Bytes;
 use proto::action_cache_client::ActionCacheClient;
-use tokio::time::timeout;
 use tonic::Code;
 
-use crate::client::{At, Client, SHA256};
+use crate::calls::At;
+use crate::client::{Client, SHA256};
 use crate::digest::{BlobDigest, BlobDigestError};
 use crate::error::{Error, ErrorKind, error, refused};
-use crate::patience::{SILENCE, silent};
 
 /// What an action came to (`ActionResult` in `remote_execution.proto`).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -102,10 +101,7 @@ impl Client {
             let mut cache = ActionCacheClient::new(self.channel(At::Storage))
                 .max_decoding_message_size(Self::message_limit());
             let call = cache.get_action_result(self.request(message, Some(action)));
-            let status = match timeout(SILENCE, call)
-                .await
-                .unwrap_or_else(|_| Err(silent()))
-            {
+            let status = match self.hear(At::Storage, call).await {
                 Ok(response) => return read(response.into_inner()).map(Some),
                 // It has none, which is not an error.
                 Err(status) if status.code() == Code::NotFound => return Ok(None),

@@ -22,9 +22,8 @@ pub struct Settings {
     pub tool: (String, String),
     /// Identifies this run of the program in the server's records (`RequestMetadata.tool_invocation_id`).
     pub invocation: String,
-    /// How many uploads may be under way at once, in all calls of a client together; at least one. Each holds about
-    /// three times [`Capabilities::batch_bytes`](crate::Capabilities::batch_bytes), so at most 12 MiB, whatever the
-    /// size of blobs.
+    /// How many uploads may be under way at once, in all calls of a client together; at least one. Each holds a
+    /// message of up to 1 MiB, also encoded and compressed: about 4 MiB, whatever the size of blobs.
     pub uploads: usize,
     /// How long an endpoint may be away until a call that needs it fails. Meanwhile it is asked again and again.
     pub patience: Duration,

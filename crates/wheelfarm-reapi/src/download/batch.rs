@@ -8,7 +8,8 @@ use proto::compressor::Value as Compressor;
 use tonic::{Code, Status};
 
 use super::{corrupt, missing, verified};
-use crate::client::{At, Client, SHA256};
+use crate::calls::At;
+use crate::client::{Client, SHA256};
 use crate::compress;
 use crate::digest::BlobDigest;
 use crate::error::{Error, ErrorKind, bounded, error, refused};

@@ -6,16 +6,16 @@ use bazel_remote_apis::google::bytestream as proto;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 use wheelfarm_types::Hasher;
 
 use super::{corrupt, missing, verified};
-use crate::client::{At, Client};
+use crate::calls::At;
+use crate::client::Client;
 use crate::compress::Decompressor;
 use crate::digest::BlobDigest;
 use crate::error::{Error, refused};
-use crate::patience::{Patience, SILENCE, silent};
+use crate::patience::Patience;
 
 /// A blob that is being read.
 struct Reading {
@@ -107,9 +107,10 @@ impl Reading {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let message = timeout(SILENCE, connection.stream.message())
-            .await
-            .unwrap_or_else(|_| Err(silent()))?;
+        let message = self
+            .client
+            .hear(At::Storage, connection.stream.message())
+            .await?;
         let Some(message) = message else {
             return self.end(connection.offset);
         };
@@ -148,9 +149,7 @@ impl Reading {
         };
         let mut calls = self.client.byte_stream();
         let call = calls.read(self.client.request(request, None));
-        let stream = timeout(SILENCE, call)
-            .await
-            .unwrap_or_else(|_| Err(silent()))?;
+        let stream = self.client.hear(At::Storage, call).await?;
         Ok(Connection {
             stream: stream.into_inner(),
             offset: self.received,

@@ -8,7 +8,8 @@ use bazel_remote_apis::google::longrunning::operations_client::OperationsClient;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::client::{At, Client};
+use crate::calls::At;
+use crate::client::Client;
 
 /// How long the server may take to hear of it.
 const LIMIT: Duration = Duration::from_secs(10);

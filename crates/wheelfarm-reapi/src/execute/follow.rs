@@ -7,12 +7,13 @@ use bazel_remote_apis::google::longrunning::Operation;
 use prost::Message;
 use proto::execution_client::ExecutionClient;
 use proto::execution_stage::Value as Stage;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Code, Status, Streaming};
 
 use super::cancel::Running;
 use super::{ExecuteOptions, Executed, Progress, outcome};
-use crate::client::{At, Client, SHA256};
+use crate::calls::At;
+use crate::client::{Client, SHA256};
 use crate::digest::BlobDigest;
 use crate::error::{Error, ErrorKind, bounded, error, hinted, refused};
 use crate::lanes::Lane;
@@ -110,6 +111,14 @@ impl<'a> Following<'a> {
             let message = tokio::select! {
                 message = stream.message() => message,
                 () = reached(queue_deadline) => return Err(self.queued_too_long()),
+                () = sleep(self.client.shared.calls.silence()) => {
+                    if self.client.is_alive(lane).await {
+                        continue;
+                    }
+                    self.client.shared.lanes.close(lane);
+                    let status = Status::unavailable("the connection leads nowhere any more");
+                    return Ok(Attended::Broken(status));
+                }
             };
             match message {
                 Ok(Some(operation)) => {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{At, Client};
+use crate::calls::At;
+use crate::client::Client;
 use crate::digest::BlobDigest;
 use crate::error::{Error, ErrorKind, error, hinted};
 use crate::patience::later;

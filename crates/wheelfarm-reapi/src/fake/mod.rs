@@ -33,6 +33,10 @@ pub use state::{Break, Call, State, Worker};
 
 /// What a [`Fake`] is like.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "servers can each of these or not, whatever else they can"
+)]
 pub struct Options {
     /// `max_batch_total_size_bytes`.
     pub batch_bytes: i64,
@@ -48,6 +52,8 @@ pub struct Options {
     pub operation_prefix: String,
     /// The largest blob that it keeps; zero: any.
     pub max_blob_bytes: i64,
+    /// Whether an upload can go on in the middle.
+    pub resumes: bool,
     /// With TLS, and who it is then.
     pub tls: Option<FakeTls>,
 }
@@ -73,6 +79,7 @@ impl Default for Options {
             metadata: true,
             operation_prefix: "operations/".to_owned(),
             max_blob_bytes: 0,
+            resumes: true,
             tls: None,
         }
     }

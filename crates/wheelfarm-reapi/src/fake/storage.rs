@@ -197,6 +197,9 @@ impl ByteStream for Service {
         let (mut name, mut came) = (String::new(), 0);
         while let Some(message) = stream.message().await? {
             if name.is_empty() {
+                if message.write_offset > 0 && !self.0.options.resumes {
+                    return Err(Status::invalid_argument("the size is not right"));
+                }
                 name.clone_from(&message.resource_name);
             }
             let (digest, compressed) = resource(&name)?;

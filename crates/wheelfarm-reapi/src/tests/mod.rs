@@ -1,12 +1,16 @@
 //! The client against a server in the process.
 
 mod connection;
+mod downloads;
+mod endings;
 mod execution;
+mod gateways;
 mod hostile;
 mod outages;
 mod storage;
-mod transfers;
+mod tls;
 mod trees;
+mod uploads;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,7 +18,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::{Fake, Options};
-use crate::{BlobDigest, Client, Content, Error, ExecuteOptions, Executed, Progress, Uploaded};
+use crate::{
+    BlobDigest, Client, Content, Error, ExecuteOptions, Executed, Progress, Settings, Uploaded,
+};
 
 /// A server with everything usual, and a client of it.
 async fn connected(options: Options) -> (Fake, Client) {
@@ -58,6 +64,11 @@ async fn upload(client: &Client, blobs: Vec<(BlobDigest, Content)>) -> (Uploaded
         .await
         .unwrap();
     (uploaded, told.into_inner().unwrap())
+}
+
+/// Why settings do not lead to a connection.
+async fn refused(settings: Settings) -> Error {
+    Client::connect(settings).await.unwrap_err()
 }
 
 /// Options that let nothing pass before its time in a test.

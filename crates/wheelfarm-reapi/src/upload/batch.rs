@@ -7,7 +7,8 @@ use proto::batch_update_blobs_request::Request as Item;
 use proto::compressor::Value as Compressor;
 use tonic::{Code, Status};
 
-use crate::client::{At, Client, SHA256};
+use crate::calls::At;
+use crate::client::{Client, SHA256};
 use crate::compress;
 use crate::content::{Content, Pieces};
 use crate::digest::BlobDigest;

@@ -14,7 +14,9 @@ use crate::digest::BlobDigest;
 use crate::error::{Error, ErrorKind, error};
 
 /// Blobs up to this size, in bytes, go together with others. Larger ones are streamed, which needs less memory.
-const SMALL: u64 = 1 << 20;
+const SMALL: u64 = 512 << 10;
+/// Blobs that go together have at most as many bytes: several messages at once are worked on at once.
+const BATCH: u64 = 1 << 20;
 /// What a blob costs in a message beside its content, in bytes: its digest and the framing, rounded up.
 const FRAME: u64 = 120;
 
@@ -89,7 +91,7 @@ impl Client {
 
     /// Puts small blobs together, as many as one message may have.
     fn parcels(&self, blobs: Vec<(BlobDigest, Content)>) -> Vec<Parcel> {
-        let limit = self.capabilities().batch_bytes;
+        let limit = self.capabilities().batch_bytes.min(BATCH);
         let mut parcels = Vec::new();
         let (mut batch, mut size) = (Vec::new(), 0);
         for (digest, content) in blobs {

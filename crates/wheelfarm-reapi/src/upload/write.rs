@@ -6,19 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bazel_remote_apis::google::bytestream as proto;
 use futures::{Stream, StreamExt};
 use proto::byte_stream_client::ByteStreamClient;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::client::{At, Client};
+use crate::calls::At;
+use crate::client::Client;
 use crate::compress::{self, Compressor};
 use crate::content::{Content, Pieces};
 use crate::digest::BlobDigest;
 use crate::error::{Error, ErrorKind, error, refused};
-use crate::patience::{SILENCE, silent};
 
 /// Content of one message, in bytes.
 const PIECE: usize = 256 << 10;
+/// Messages that do not fit into what a connection holds before somebody reads it.
+const MUCH: u64 = 16;
 /// Attempts in which a server took nothing, or forgot what it took, until we say that it does not work.
 const FRUITLESS: u32 = 20;
 
@@ -42,7 +44,7 @@ impl Client {
         let mut patience = self.patience();
         let mut compressed = self.capabilities().zstd && pays_off(content, digest).await?;
         let mut name = self.upload_name(digest, compressed);
-        let (mut offset, mut best, mut fruitless) = (0, 0, 0);
+        let (mut offset, mut best, mut fruitless, mut resumable) = (0, 0, 0, true);
         loop {
             let attempt = Arc::new(Attempt::default());
             let outcome = self
@@ -69,6 +71,11 @@ impl Client {
                     Status::unavailable(format!("it kept {committed} of {all} bytes"))
                 }
                 Err(status) if status.code() == Code::AlreadyExists => return Ok(()),
+                // Not all servers can go on in the middle, though they say where it is.
+                Err(status) if status.code() == Code::InvalidArgument && offset > 0 => {
+                    resumable = false;
+                    Status::unavailable(status.message())
+                }
                 Err(status) if status.code() == Code::InvalidArgument => {
                     return Err(error(
                         ErrorKind::Source,
@@ -81,18 +88,22 @@ impl Client {
                 }
                 Err(status) => status,
             };
+            // A server that takes much, and then breaks off, is not away.
+            if attempt.moved.load(Ordering::Relaxed) > MUCH {
+                patience.progress();
+            }
             fruitless += 1;
             if fruitless > FRUITLESS || !patience.wait(&status).await {
                 return Err(refused(self.address(At::Storage), what, &status));
             }
             match self.progress_of(&name).await {
                 Some(proto::QueryWriteStatusResponse { complete: true, .. }) => return Ok(()),
-                Some(state) if !compressed => {
+                Some(state) if !compressed && resumable => {
                     offset = u64::try_from(state.committed_size)
                         .unwrap_or(0)
                         .min(digest.size);
                 }
-                // Where in a compressed stream one may go on is not defined: the rest goes uncompressed.
+                // All of it again. Where in a compressed stream one may go on is not defined: now it goes uncompressed.
                 _ => {
                     compressed = false;
                     name = self.upload_name(digest, compressed);
@@ -159,10 +170,10 @@ impl Client {
         let answer = loop {
             tokio::select! {
                 answer = &mut call => break answer,
-                () = sleep(SILENCE) => {
+                () = sleep(self.shared.calls.silence()) => {
                     let now = attempt.moved.load(Ordering::Relaxed);
                     if now == moved {
-                        break Err(silent());
+                        break Err(self.shared.calls.unheard(At::Storage));
                     }
                     moved = now;
                 }
@@ -178,12 +189,8 @@ impl Client {
             resource_name: name.to_owned(),
         };
         let mut calls = self.byte_stream();
-        let answer = timeout(
-            SILENCE,
-            calls.query_write_status(self.request(request, None)),
-        )
-        .await;
-        Some(answer.ok()?.ok()?.into_inner())
+        let call = calls.query_write_status(self.request(request, None));
+        Some(self.hear(At::Storage, call).await.ok()?.into_inner())
     }
 
     /// Calls of the byte stream service.
