@@ -83,6 +83,7 @@ async fn fill(farm: &Farm, real: &Path) {
         log: log.await.unwrap(),
         seconds: 75.0,
         finished: 1_790_000_000,
+        execution: None,
     };
     history::append(showcase.store(), &record).await.unwrap();
 }

@@ -23,6 +23,7 @@ pub mod process;
 pub mod psycopg2;
 pub mod published;
 pub mod registry;
+pub mod remote_execution;
 pub mod report;
 pub mod s3;
 pub mod sdist;

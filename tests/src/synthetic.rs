@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Exit, Limits, LogSink};
+use wheelfarm_build::action::{Exit, Limits, Listener, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, ImageFacts, ImageSource};
 use wheelfarm_build::environment::{
     EnvironmentRecipe, EnvironmentRecord, PackageManager, PreparedEnvironment, SystemPackage,
@@ -65,7 +65,7 @@ impl Executor for Builds {
     fn run<'a>(
         &'a self,
         action: &'a Action,
-        _log: LogSink,
+        _listener: Listener,
         _cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
         Box::pin(async move {
@@ -86,6 +86,7 @@ impl Executor for Builds {
                 outputs,
                 log: "built\n".into(),
                 kept: None,
+                execution: None,
             })
         })
     }
@@ -96,6 +97,7 @@ impl Executor for Builds {
                 slots: 8,
                 cores: 8,
                 memory: 64 << 30,
+                each: None,
             })
         })
     }

@@ -7,23 +7,30 @@ use wheelfarm_tests::anyhow::{Result, bail};
 use wheelfarm_tests::docker::Engine;
 use wheelfarm_tests::environment::{architecture, kept_directory, target_directory};
 
-use crate::bases;
 use crate::steps::{cargo, show};
+use crate::{bases, remote_execution};
 
 const NAMES: [&str; 3] = ["debian-11", "debian-12", "debian-13"];
 
-/// `cargo xtask images [--again]`: builder images that are missing, and bases of final stages.
+/// `cargo xtask images [--again]`: builder images that are missing, and bases of final stages. `cargo xtask images
+/// remote-execution`: what a cluster is made of.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let again = match arguments.as_slice() {
         [] => false,
         ["--again"] => true,
-        _ => bail!("usage: cargo xtask images [--again]"),
+        ["remote-execution"] => return remote_execution::all(&program()?),
+        _ => bail!("usage: cargo xtask images [--again | remote-execution]"),
     };
-    show(&mut cargo("build --package wheelfarm --locked"))?;
-    let wheelfarm = target_directory()?.join("debug/wheelfarm");
+    let wheelfarm = program()?;
     build_missing(&wheelfarm)?;
     bases::all(&wheelfarm, again)
+}
+
+/// The program, as it is now.
+fn program() -> Result<PathBuf> {
+    show(&mut cargo("build --package wheelfarm --locked"))?;
+    Ok(target_directory()?.join("debug/wheelfarm"))
 }
 
 /// Makes the images that the engine does not have yet, with the bare runtimes that go with them.

@@ -12,6 +12,7 @@ mod fuzz;
 mod images;
 mod packages;
 mod prove;
+mod remote_execution;
 mod runtime;
 mod steps;
 mod table;
@@ -50,7 +51,7 @@ const COMMANDS: [Command; 8] = [
     },
     Command {
         name: "images",
-        help: "make builder images and bases of final stages that are missing; `--again`: all bases",
+        help: "make builder images and bases of final stages that are missing; `--again`: all bases; `images remote-execution`: a cluster's",
         run: images::run,
     },
     Command {

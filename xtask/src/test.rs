@@ -4,7 +4,7 @@ use wheelfarm_tests::anyhow::{Result, bail};
 use wheelfarm_tests::environment::target_directory;
 
 use crate::steps::{Steps, cargo, show};
-use crate::{bases, images, packages, runtime};
+use crate::{bases, images, packages, remote_execution, runtime};
 
 /// Integration tests at a time: they wait for the engine more than they compute.
 const THREADS: &str = "2";
@@ -43,6 +43,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     steps.step("builder images and bare runtimes", || {
         images::build_missing(&wheelfarm)
     })?;
+    steps.step("images for Remote Execution", || {
+        if all {
+            remote_execution::all(&wheelfarm)
+        } else {
+            remote_execution::buildbox(&wheelfarm)
+        }
+    })?;
     steps.step("tests of the crates", || {
         let mut test = cargo("test --workspace --exclude wheelfarm-tests --locked");
         show(test.env("WHEELFARM_TEST_DOCKER", "1"))
@@ -54,6 +61,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let mut test = cargo("test --package wheelfarm-tests --locked -- --test-threads");
         if all {
             test.env("WHEELFARM_TEST_MUSL", "1");
+            test.env("WHEELFARM_TEST_CLUSTER", "1");
         }
         show(
             test.arg(THREADS)

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_types::Digest;
 
@@ -52,6 +53,8 @@ pub struct Action {
     pub keep_failed: bool,
     /// What compilers made before may be taken from here.
     pub compiler_cache: Option<CompilerCache>,
+    /// How many cores it fills, as far as that is known: for those who choose where it runs.
+    pub cores: Option<u32>,
     /// What it may use.
     pub limits: Limits,
 }
@@ -108,6 +111,8 @@ pub struct ActionResult {
     pub log: Bytes,
     /// The container, if it failed and was kept.
     pub kept: Option<Kept>,
+    /// How it was run, if that was elsewhere.
+    pub execution: Option<Execution>,
 }
 
 /// What people do with a container that was kept: command lines.
@@ -122,21 +127,96 @@ pub struct Kept {
 /// Receives each line of an action's log while it runs.
 pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// Where an action is, if it does not run as soon as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// Its inputs are sent to where it is to run.
+    Sending,
+    /// It waits for a worker.
+    Queued,
+    /// A worker runs it; its name, where it is told.
+    Worker(Option<String>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sending => f.write_str("sending its inputs"),
+            Self::Queued => f.write_str("waiting for a worker"),
+            Self::Worker(Some(name)) => write!(f, "on {name}"),
+            Self::Worker(None) => f.write_str("on a worker"),
+        }
+    }
+}
+
+/// Receives each place of an action.
+pub type PlaceSink = Arc<dyn Fn(Place) + Send + Sync>;
+
+/// Is told of an action while it runs.
+#[derive(Clone)]
+pub struct Listener {
+    /// Lines of its log.
+    pub log: LogSink,
+    /// Where it is.
+    pub place: PlaceSink,
+}
+
+impl From<LogSink> for Listener {
+    /// One that does not care where the action is.
+    fn from(log: LogSink) -> Self {
+        Self {
+            log,
+            place: Arc::new(|_| {}),
+        }
+    }
+}
+
+/// How an action was run elsewhere, as those who ran it say. Times in seconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    /// Who ran it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// Whether it was not run: the result is that of an earlier one with the same content.
+    #[serde(default)]
+    pub cached: bool,
+    /// How long it waited for a worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<f64>,
+    /// How long the worker fetched its inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetching: Option<f64>,
+    /// How long its command ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<f64>,
+}
+
 /// Runs actions somewhere.
 pub trait Executor: Send + Sync {
     /// Runs `action` to its end; removes everything it made, also when `cancel` fires or this future is dropped.
     fn run<'a>(
         &'a self,
         action: &'a Action,
-        log: LogSink,
+        listener: Listener,
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>>;
 
     /// What there is to run actions on: of the engine, which may be another machine than this one. One slot per core.
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, ExecutorError>>;
 
+    /// Whether actions run on other machines, so that what this one works itself does not compete with them.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+
     /// How many containers (or whatever holds an action) were started so far, for the summary.
     fn started(&self) -> u64;
+
+    /// How many actions were not run, since their results were known where they run. None where actions are always run.
+    fn hits(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The executor itself could not do its work; the action's own failure is an [`Exit`].

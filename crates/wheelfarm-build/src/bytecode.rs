@@ -105,9 +105,10 @@ pub async fn compile(
         network: false,
         keep_failed: false,
         compiler_cache: None,
+        cores: None,
         limits: limits.clone(),
     };
-    let result = executor.run(&action, log, cancel).await?;
+    let result = executor.run(&action, log.into(), cancel).await?;
     let output = result.outputs.get("bytecode.tar");
     let (Exit::Code(0), Some(output)) = (result.exit, output) else {
         let text = String::from_utf8_lossy(&result.log).into_owned();

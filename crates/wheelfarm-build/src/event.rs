@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::LogSink;
+use crate::action::{LogSink, Place};
 use crate::plain;
 
 /// Something that happened. `job` is `<project> <version> <cell>`, or a cell where no package is concerned.
@@ -24,6 +24,13 @@ pub enum Event {
         job: String,
         /// What it does now.
         stage: Stage,
+    },
+    /// What a job waits for has come to another place.
+    Place {
+        /// Which job.
+        job: String,
+        /// Where it is now.
+        place: Place,
     },
     /// A line of a log.
     Log {

@@ -110,6 +110,7 @@ mod tests {
             log: Digest::of("log"),
             seconds: 2.5,
             finished,
+            execution: None,
         }
     }
 

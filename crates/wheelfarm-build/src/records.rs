@@ -9,6 +9,7 @@ use wheelfarm_types::{
     Digest, ProjectName, PythonVersion, Requirement, Target, Version, WheelFilename,
 };
 
+use crate::action::Execution;
 use crate::recipes::ConfigValue;
 
 /// Rises when the meaning of a key changes: the way sources are unpacked, the environment's fixed variables ...
@@ -325,6 +326,9 @@ pub struct HistoryRecord {
     pub seconds: f64,
     /// When it ended, in seconds since 1970.
     pub finished: u64,
+    /// How it was run, if that was elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Execution>,
 }
 
 /// What came of a build.

@@ -69,14 +69,7 @@ async fn wheels(
     catalogue: &Catalogue,
     recipes: &Recipes,
 ) -> Result<Vec<BuiltWheel>, StoreError> {
-    let mut environments = BTreeMap::new();
-    for (_, recipe, _) in store.series(kind::ENVIRONMENT).await? {
-        environments.entry(recipe).or_insert(None);
-    }
-    for (digest, environment) in &mut environments {
-        let latest = store.latest::<EnvironmentRecord>(kind::ENVIRONMENT, digest);
-        *environment = latest.await?.map(|(_, record)| record.recipe);
-    }
+    let environments = pipeline::recorded_environments(store).await?;
     let mut newest: BTreeMap<_, BuiltWheel> = BTreeMap::new();
     for key in store.records(kind::WHEEL).await? {
         let Some(record) = store.record::<WheelRecord>(kind::WHEEL, &key).await? else {
@@ -84,8 +77,10 @@ async fn wheels(
         };
         let raw = store.record::<RawRecord>(kind::RAW, &record.inputs.raw_key);
         let Some(raw) = raw.await? else { continue };
-        let recipe = environments.get(&raw.inputs.environment).cloned().flatten();
-        let Some(recipe) = recipe else { continue };
+        let Some(environment) = environments.get(&raw.inputs.environment) else {
+            continue;
+        };
+        let recipe = environment.recipe.clone();
         let Some(image) = catalogue.get(&recipe.image) else {
             continue;
         };

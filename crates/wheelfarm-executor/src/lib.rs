@@ -1,7 +1,7 @@
-//! Runs build actions, and makes or finds what they run in: in Docker ([`docker`]), or on a
-//! cluster that speaks the Remote Execution API ([`reapi`]).
+//! Runs build actions, and makes or finds what they run in: in Docker ([`docker`]), and on Remote Execution clusters
+//! ([`reapi`]).
 //!
-//! The only crate that knows container engines.
+//! The only crate that knows container engines and clusters.
 
 pub mod docker;
 mod error;

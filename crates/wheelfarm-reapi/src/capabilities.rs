@@ -15,6 +15,10 @@ const BATCH_FRAME: u64 = 64 << 10;
 
 /// What the servers of a [`Client`](crate::Client) said of themselves (`GetCapabilities`).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "servers have each of these or not, whatever else they have"
+)]
 pub struct Capabilities {
     /// How many bytes of blobs, with their digests, are sent in one message.
     pub batch_bytes: u64,
@@ -145,7 +149,7 @@ fn names(functions: &[i32]) -> Vec<String> {
 fn version(version: &SemVer) -> String {
     let mut text = format!("{}.{}", version.major, version.minor);
     if version.patch != 0 {
-        text.push_str(&format!(".{}", version.patch));
+        text = format!("{text}.{}", version.patch);
     }
     if !version.prerelease.is_empty() {
         text.push('-');

@@ -53,10 +53,13 @@ struct Calls {
     storage: Endpoint,
     execution_channel: Channel,
     storage_channel: Channel,
-    headers: Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)>,
+    headers: Vec<Header>,
     metadata: proto::RequestMetadata,
     patience: Duration,
 }
+
+/// Name and value of a header.
+type Header = (MetadataKey<Ascii>, MetadataValue<Ascii>);
 
 /// Which of the two endpoints.
 #[derive(Clone, Copy)]
@@ -264,9 +267,7 @@ where
 }
 
 /// Headers as they are sent. No message has a value in it.
-fn headers(
-    headers: Vec<(String, String)>,
-) -> Result<Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)>, Error> {
+fn headers(headers: Vec<(String, String)>) -> Result<Vec<Header>, Error> {
     let parse = |(name, value): (String, String)| {
         let invalid = |what: &str| {
             hinted(

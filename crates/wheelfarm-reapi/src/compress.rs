@@ -41,13 +41,11 @@ impl Compressor {
             self.0.run(&mut source, &mut target)?;
             output.extend_from_slice(target.as_slice());
         }
-        while last {
+        let mut left = usize::from(last);
+        while left > 0 {
             let mut target = OutBuffer::around(piece.as_mut_slice());
-            let left = self.0.finish(&mut target, true)?;
+            left = self.0.finish(&mut target, true)?;
             output.extend_from_slice(target.as_slice());
-            if left == 0 {
-                break;
-            }
         }
         Ok(output)
     }
@@ -118,7 +116,7 @@ mod tests {
 
     #[test]
     fn content_is_not_restored_beyond_its_size() {
-        let compressed = smaller(&[0; 1_000_000]).unwrap();
+        let compressed = smaller(&vec![0; 1_000_000]).unwrap();
         assert_eq!(restored(&compressed, 999_999), None);
         assert_eq!(restored(&compressed, 1_000_001), None);
         assert_eq!(restored(&compressed, 1_000_000), Some(vec![0; 1_000_000]));

@@ -115,7 +115,7 @@ impl Pieces {
             match self.stream.next().await {
                 None => return Ok(()),
                 Some(chunk) => {
-                    self.rest = chunk.map_err(|reason| unreadable(&self.digest, &reason))?
+                    self.rest = chunk.map_err(|reason| unreadable(&self.digest, &reason))?;
                 }
             }
         }

@@ -72,21 +72,7 @@ impl Endpoint {
             .user_agent(format!("{tool}/{version}"))
             .map_err(|error| invalid(error.to_string()))?;
         if secure {
-            let mut tls = ClientTlsConfig::new().with_native_roots().timeout(CONNECT);
-            if let Some(roots) = &settings.tls.roots {
-                tls = tls.ca_certificate(Certificate::from_pem(roots));
-            }
-            if let Some(identity) = &settings.tls.identity {
-                tls = tls.identity(Identity::from_pem(&identity.certificate, &identity.key));
-            }
-            transport = transport.tls_config(tls).map_err(|error| {
-                hinted(
-                    ErrorKind::Invalid,
-                    format!("TLS to {address} cannot be set up: {}", innermost(&error)),
-                    "Certificates and keys are PEM files: look whether these are, and whether the key belongs to the \
-                     certificate.",
-                )
-            })?;
+            transport = secured(transport, address, settings)?;
         } else if settings.tls.identity.is_some() {
             return Err(hinted(
                 ErrorKind::Invalid,
@@ -104,6 +90,39 @@ impl Endpoint {
     pub(crate) fn connection(&self) -> Channel {
         self.transport.connect_lazy()
     }
+}
+
+/// With TLS as `settings` have it.
+fn secured(transport: Transport, address: &str, settings: &Settings) -> Result<Transport, Error> {
+    let impossible = |detail: &str| {
+        hinted(
+            ErrorKind::Invalid,
+            format!("TLS to {address} cannot be set up: {detail}"),
+            "Certificates and keys are PEM files: look whether these are, and whether the key belongs to the \
+             certificate.",
+        )
+    };
+    let mut tls = ClientTlsConfig::new().timeout(CONNECT);
+    if let Some(roots) = &settings.tls.roots {
+        // What has none would be taken for none.
+        let begin: &[u8] = b"-----BEGIN CERTIFICATE-----";
+        if !roots.windows(begin.len()).any(|window| window == begin) {
+            return Err(impossible("there is no certificate among those to trust"));
+        }
+        tls = tls.ca_certificate(Certificate::from_pem(roots));
+    }
+    if let Some(identity) = &settings.tls.identity {
+        tls = tls.identity(Identity::from_pem(&identity.certificate, &identity.key));
+    }
+    let usual = transport
+        .clone()
+        .tls_config(tls.clone().with_native_roots());
+    // Small images have no authorities of the system's, and need none if they are given.
+    let secured = match usual {
+        Err(_) if settings.tls.roots.is_some() => transport.tls_config(tls),
+        usual => usual,
+    };
+    secured.map_err(|error| impossible(&innermost(&error)))
 }
 
 /// An address without what may be a password in it.

@@ -91,7 +91,6 @@ pub(crate) fn refused(endpoint: &str, what: impl Display, status: &Status) -> Er
         Code::FailedPrecondition | Code::NotFound => {
             violations::meaning(status.code(), status.message(), status.details(), message)
         }
-        Code::InvalidArgument | Code::AlreadyExists => error(ErrorKind::Refused, message),
         Code::Unimplemented => hinted(
             ErrorKind::Refused,
             message,
@@ -100,8 +99,9 @@ pub(crate) fn refused(endpoint: &str, what: impl Display, status: &Status) -> Er
         Code::OutOfRange if status.message().contains("too large") => {
             error(ErrorKind::TooLarge, message)
         }
-        Code::OutOfRange => error(ErrorKind::Refused, message),
-        Code::DeadlineExceeded => error(ErrorKind::Infrastructure, message),
+        Code::InvalidArgument | Code::AlreadyExists | Code::OutOfRange => {
+            error(ErrorKind::Refused, message)
+        }
         Code::Cancelled if !from_transport(status) => error(ErrorKind::Cancelled, message),
         _ if is_untrusted(status) => hinted(
             ErrorKind::Unreachable,

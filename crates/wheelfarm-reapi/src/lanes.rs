@@ -41,15 +41,15 @@ impl Lanes {
         let free = lanes
             .iter()
             .position(|(_, places)| Arc::strong_count(places) <= STREAMS);
-        let (channel, places) = match free.and_then(|index| lanes.get(index)) {
-            Some((channel, places)) => (channel.clone(), Arc::clone(places)),
-            None => {
+        let (channel, places) =
+            if let Some((channel, places)) = free.and_then(|index| lanes.get(index)) {
+                (channel.clone(), Arc::clone(places))
+            } else {
                 let channel = self.endpoint.connection();
                 let places = Arc::new(());
                 lanes.push((channel.clone(), Arc::clone(&places)));
                 (channel, places)
-            }
-        };
+            };
         Lane {
             channel,
             _place: places,

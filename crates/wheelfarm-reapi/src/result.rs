@@ -163,7 +163,7 @@ pub(crate) fn read(result: proto::ActionResult) -> Result<ActionResult, Error> {
             "standard error",
         )?,
         symlinks,
-        metadata: result.execution_metadata.map(metadata),
+        metadata: result.execution_metadata.as_ref().map(metadata),
     })
 }
 
@@ -192,24 +192,26 @@ fn digest(digest: Option<&proto::Digest>, of: &str) -> Result<BlobDigest, Error>
     BlobDigest::try_from(digest.unwrap_or(&proto::Digest::default())).map_err(bad)
 }
 
-fn metadata(metadata: proto::ExecutedActionMetadata) -> Metadata {
-    let seconds = |timestamp: Option<Timestamp>| {
+fn metadata(metadata: &proto::ExecutedActionMetadata) -> Metadata {
+    let seconds = |timestamp: &Option<Timestamp>| {
         #[expect(
             clippy::cast_precision_loss,
             reason = "times of today are exact to a microsecond"
         )]
-        timestamp.map(|time| time.seconds as f64 + f64::from(time.nanos) / 1e9)
+        timestamp
+            .as_ref()
+            .map(|time| time.seconds as f64 + f64::from(time.nanos) / 1e9)
     };
     Metadata {
         worker: crate::error::bounded(&metadata.worker),
-        queued: seconds(metadata.queued_timestamp),
-        worker_start: seconds(metadata.worker_start_timestamp),
-        worker_completed: seconds(metadata.worker_completed_timestamp),
-        input_fetch_start: seconds(metadata.input_fetch_start_timestamp),
-        input_fetch_completed: seconds(metadata.input_fetch_completed_timestamp),
-        execution_start: seconds(metadata.execution_start_timestamp),
-        execution_completed: seconds(metadata.execution_completed_timestamp),
-        output_upload_start: seconds(metadata.output_upload_start_timestamp),
-        output_upload_completed: seconds(metadata.output_upload_completed_timestamp),
+        queued: seconds(&metadata.queued_timestamp),
+        worker_start: seconds(&metadata.worker_start_timestamp),
+        worker_completed: seconds(&metadata.worker_completed_timestamp),
+        input_fetch_start: seconds(&metadata.input_fetch_start_timestamp),
+        input_fetch_completed: seconds(&metadata.input_fetch_completed_timestamp),
+        execution_start: seconds(&metadata.execution_start_timestamp),
+        execution_completed: seconds(&metadata.execution_completed_timestamp),
+        output_upload_start: seconds(&metadata.output_upload_start_timestamp),
+        output_upload_completed: seconds(&metadata.output_upload_completed_timestamp),
     }
 }

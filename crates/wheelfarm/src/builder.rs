@@ -10,9 +10,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::pipeline::Origin;
-use wheelfarm_build::{Executor, Observer, history};
+use wheelfarm_build::{Observer, history};
 use wheelfarm_coordinator::Report;
-use wheelfarm_executor::Docker;
 use wheelfarm_index::{
     BuildFailure, BuildOutcome, BuildRequest, BuildSettings, Builder, Builds, FarmWheel,
     RequestError, parse_cell,
@@ -25,11 +24,12 @@ use crate::cli::serve_builds::ServeBuildsArgs;
 use crate::commands::build_report::{BuildReport, Totals};
 use crate::commands::selection::{self, Pull};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::index_settings;
 use crate::progress::Step;
 use crate::services::{self, Choices, Parts};
-use crate::settings::{Places, engine};
+use crate::settings::Places;
 
 /// How long what can be built for is remembered: images come and go seldom.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -130,17 +130,17 @@ impl Farm {
         let began = Instant::now();
         let inputs = inputs(request).map_err(|error| Failure::usage(error.to_string()))?;
         let (index, network) = index_settings::read(&IndexOptions::default());
-        let docker = Arc::new(engine(&self.places, network).await?);
+        let engine = Engine::open(&self.places, &self.config, network).await?;
         let steps = Arc::new(Mutex::new(Vec::new()));
         let parts = Parts {
             places: &self.places,
             index,
-            docker: &docker,
+            engine: &engine,
             cancel: &cancel,
             observer: counting(observer, Arc::clone(&steps)),
         };
         let built = Box::pin(self.with_engine(request, &inputs, parts)).await;
-        docker.close().await;
+        engine.close().await;
         let (report, downloaded) = built?;
         let wheels = wheels(&report);
         let logs = report.failures.iter();
@@ -153,7 +153,8 @@ impl Farm {
             .collect();
         let steps = std::mem::take(&mut *steps.lock().unwrap_or_else(PoisonError::into_inner));
         let totals = Totals {
-            containers: docker.started(),
+            containers: engine.executor().started(),
+            hits: engine.executor().hits(),
             downloaded,
             seconds: began.elapsed().as_secs_f64(),
         };
@@ -177,7 +178,7 @@ impl Farm {
         let pull = || Pull::Default(parts.cancel, &parts.observer);
         let mut cells = Vec::new();
         if request.cells.is_empty() {
-            cells = self.select(&args, parts.docker, pull()).await?;
+            cells = self.select(&args, parts.engine, pull()).await?;
         }
         for cell in &request.cells {
             // A checked request has no others.
@@ -190,7 +191,7 @@ impl Farm {
                 image: args.image.clone(),
                 ..SelectionArgs::default()
             };
-            cells.extend(self.select(&args, parts.docker, pull()).await?);
+            cells.extend(self.select(&args, parts.engine, pull()).await?);
         }
         let choices = Choices {
             retry_failed: request.retry_failed,
@@ -213,14 +214,14 @@ impl Farm {
     async fn select(
         &self,
         args: &SelectionArgs,
-        docker: &Arc<Docker>,
+        engine: &Engine,
         pull: Pull<'_>,
     ) -> Result<Vec<wheelfarm_build::matrix::Cell>, Failure> {
         selection::cells(
             args,
             &self.config,
             &self.places.store,
-            docker.as_ref(),
+            engine.environments().as_ref(),
             pull,
         )
         .await
@@ -234,11 +235,11 @@ impl Farm {
             return Ok(cells.clone());
         }
         let (_, network) = index_settings::read(&IndexOptions::default());
-        let docker = Arc::new(engine(&self.places, network).await?);
+        let engine = Engine::open(&self.places, &self.config, network).await?;
         let cells = self
-            .select(&SelectionArgs::default(), &docker, Pull::Never)
+            .select(&SelectionArgs::default(), &engine, Pull::Never)
             .await;
-        docker.close().await;
+        engine.close().await;
         let cells: Vec<String> = cells?
             .iter()
             .map(wheelfarm_build::matrix::Cell::id)

@@ -2,7 +2,6 @@
 
 pub(crate) mod build;
 pub(crate) mod dockerfile;
-pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod index;
 pub(crate) mod inspect;
@@ -16,6 +15,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wheelfarm_types::{ProjectName, PythonVersion};
+
+use crate::config::ExecutorChoice;
 
 /// Builds, repairs, proves and keeps binary wheels.
 #[derive(Debug, Parser)]
@@ -49,6 +50,12 @@ pub(crate) struct GlobalArgs {
         value_delimiter = '\n'
     )]
     pub(crate) set: Vec<String>,
+    /// What runs builds: `auto`, `docker`, or `reapi`, a Remote Execution cluster [default: auto, which is docker]
+    #[arg(long, global = true, env = "WHEELFARM_EXECUTOR", value_name = "NAME")]
+    pub(crate) executor: Option<ExecutorChoice>,
+    /// Address of the Remote Execution cluster: `grpc://HOST:PORT`, or `grpcs://` for TLS
+    #[arg(long, global = true, env = "WHEELFARM_ENDPOINT", value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
     /// Form of the result on stdout
     #[arg(long, global = true, value_name = "FORM", default_value = "text")]
     pub(crate) format: Format,
@@ -85,7 +92,7 @@ pub(crate) enum Command {
     /// Say what works on this machine, and what to do about what does not
     ///
     /// Ends with 4 if something does not.
-    Doctor(doctor::DoctorArgs),
+    Doctor,
     /// Edit ELF files with the options of patchelf, whose place it takes in scripts
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Patch {
@@ -141,6 +148,12 @@ pub(crate) enum ImagesCommand {
     Pull {
         /// Names of `wheelfarm images list`
         #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Send images to the Remote Execution cluster, once: bare runtimes, and the environments of all builds so far
+    Push {
+        /// Names of `wheelfarm images list` [default: all that are here]
+        #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
     /// Make builder images, and the bare runtime images that go with them, from Debian packages

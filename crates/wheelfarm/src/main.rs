@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod docker_login;
 mod dsse;
+mod engine;
 mod environment;
 mod exit;
 mod farm;
@@ -15,6 +16,7 @@ mod no_engine;
 mod pip_config;
 mod printer;
 mod progress;
+mod remote;
 mod servers;
 mod services;
 mod settings;
@@ -80,7 +82,7 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
         Command::Export(args) => wait(commands::export::run(global, args, printer)),
         Command::Dockerfile(args) => commands::dockerfile::run(global, &args, printer),
         Command::Images(args) => wait(commands::images::run(global, args, printer)),
-        Command::Doctor(args) => wait(commands::doctor::run(global, &args, printer)),
+        Command::Doctor => wait(commands::doctor::run(global, printer)),
         Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
         Command::Show(args) => commands::show::run(global, &args, printer),
         Command::Refresh(args) => wait(commands::refresh::run(global, args, printer)),

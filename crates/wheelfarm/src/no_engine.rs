@@ -4,7 +4,9 @@
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Action, ActionResult, ExecutorError, ExecutorErrorKind, LogSink};
+use wheelfarm_build::action::{
+    Action, ActionResult, ExecutorError, ExecutorErrorKind, Listener, LogSink,
+};
 use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
 use wheelfarm_build::environment::{
     EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage,
@@ -29,7 +31,7 @@ impl Executor for NoEngine {
     fn run<'a>(
         &'a self,
         action: &'a Action,
-        _log: LogSink,
+        _listener: Listener,
         _cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
         refused(&format!("to run `{}`", action.name))

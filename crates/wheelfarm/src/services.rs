@@ -1,18 +1,17 @@
 //! The services of one run, put together once: for every command that resolves, plans or builds.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use wheelfarm_build::Observer;
 use wheelfarm_build::action::Limits;
 use wheelfarm_build::pipeline::{Added, Context, Flights, Freshness, Lanes, Memo};
-use wheelfarm_build::{Environments, Executor, Observer};
-use wheelfarm_executor::Docker;
 use wheelfarm_resolve::{Fetcher, IndexSettings, Resolver, Uv};
 
 use crate::cli::build::SelectionArgs;
 use crate::config::{Config, Seconds};
+use crate::engine::Engine;
 use crate::environment::now;
 use crate::exit::Failure;
 use crate::settings::{Places, host_arch};
@@ -24,11 +23,11 @@ const FAILURE_EXPIRY: u64 = 24 * 3600;
 /// How long one build may take, in seconds, where nothing else is said.
 const TIMEOUT: u64 = 30 * 60;
 
-/// What a run is put together from: with an engine, or with what stands in for one ([`crate::no_engine`]).
-pub(crate) struct Parts<'a, E = Docker> {
+/// What a run is put together from.
+pub(crate) struct Parts<'a> {
     pub(crate) places: &'a Places,
     pub(crate) index: IndexSettings,
-    pub(crate) docker: &'a Arc<E>,
+    pub(crate) engine: &'a Engine,
     pub(crate) cancel: &'a CancellationToken,
     pub(crate) observer: Observer,
 }
@@ -65,8 +64,8 @@ impl Choices {
 }
 
 /// The context of all jobs.
-pub(crate) async fn context<E: Executor + Environments + 'static>(
-    parts: Parts<'_, E>,
+pub(crate) async fn context(
+    parts: Parts<'_>,
     args: &SelectionArgs,
     config: &Config,
     choices: &Choices,
@@ -74,7 +73,7 @@ pub(crate) async fn context<E: Executor + Environments + 'static>(
     let Parts {
         places,
         index,
-        docker,
+        engine,
         cancel,
         observer,
     } = parts;
@@ -102,8 +101,8 @@ pub(crate) async fn context<E: Executor + Environments + 'static>(
             settings: index,
         },
         fetcher,
-        executor: Arc::clone(docker) as Arc<dyn Executor>,
-        environments: Arc::clone(docker) as Arc<dyn Environments>,
+        executor: engine.executor(),
+        environments: engine.environments(),
         recipes: config.recipes()?,
         added: Added::new(choices.add_missing),
         cache: places.cache.clone(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::recipes::parse_size;
-use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
 use wheelfarm_store::{CacheSettings, Settings as StoreSettings, Store};
 use wheelfarm_types::Arch;
 
@@ -86,19 +85,6 @@ fn store_settings(cache: &Path) -> Result<StoreSettings, Failure> {
         }),
         clock: Arc::new(now),
     })
-}
-
-/// Connects to the engine and removes what killed runs left there.
-pub(crate) async fn engine(places: &Places, network: HostNetwork) -> Result<Docker, Failure> {
-    let docker = Docker::connect(DockerSettings {
-        host: variable("DOCKER_HOST"),
-        runs_dir: places.cache.join("runs"),
-        store: places.store.clone(),
-        network,
-    })
-    .await?;
-    docker.sweep().await?;
-    Ok(docker)
 }
 
 /// This machine's architecture.

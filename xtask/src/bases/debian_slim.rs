@@ -1,8 +1,11 @@
-//! For who brings a Python of their own: stands in for `debian:bookworm-slim` and `debian:bullseye-slim`.
+//! For who brings a Python of their own, or needs none: stands in for `debian:bookworm-slim`, `debian:bullseye-slim` and
+//! `debian:forky-slim`.
 
 use wheelfarm_tests::anyhow::Result;
 
 use super::root::Root;
+
+const SHELL: &str = r#"CMD ["/bin/sh"]"#;
 
 /// With certificates of authorities.
 pub(super) fn bookworm(image: &str) -> Result<()> {
@@ -30,6 +33,12 @@ pub(super) fn bullseye(image: &str) -> Result<()> {
     )
 }
 
+/// With what `images/remote-execution/buildbox` installs, so that it builds without a mirror.
+pub(super) fn forky(image: &str) -> Result<()> {
+    let packages = ["bubblewrap", "buildbox", "ca-certificates"];
+    Root::of_suite("forky", &packages)?.import(image, &[SHELL])
+}
+
 fn make(image: &str, builder: &str, packages: &[&str]) -> Result<()> {
-    Root::new(builder, packages)?.import(image, &[r#"CMD ["/bin/sh"]"#])
+    Root::new(builder, packages)?.import(image, &[SHELL])
 }

@@ -19,7 +19,7 @@ struct Base {
     make: fn(image: &str, wheelfarm: &Path) -> Result<()>,
 }
 
-const BASES: [Base; 6] = [
+const BASES: [Base; 7] = [
     Base {
         image: "wheelfarm/debian-slim:12",
         make: |image, _| debian_slim::bookworm(image),
@@ -27,6 +27,10 @@ const BASES: [Base; 6] = [
     Base {
         image: "wheelfarm/debian-slim:11",
         make: |image, _| debian_slim::bullseye(image),
+    },
+    Base {
+        image: "wheelfarm/debian-slim:forky",
+        make: |image, _| debian_slim::forky(image),
     },
     Base {
         image: "wheelfarm/python-slim:3.11",

@@ -25,6 +25,12 @@ impl Root {
         let Some(ImageSource::Debian { suite }) = source else {
             bail!("the catalogue has no image {builder} that is made from Debian packages");
         };
+        Self::of_suite(suite, packages)
+    }
+
+    /// A root of the Debian release `suite`, which no builder has to be of.
+    pub(super) fn of_suite(suite: &str, packages: &[&str]) -> Result<Self> {
+        let catalogue = Catalogue::builtin(architecture().parse()?);
         let directory = tempfile::tempdir()?;
         // apt reads in it as a user of its own.
         let mode = std::fs::Permissions::from_mode(0o755);
@@ -52,7 +58,7 @@ impl Root {
         Ok(Self {
             directory,
             command,
-            suite: suite.clone(),
+            suite: suite.to_owned(),
         })
     }
 

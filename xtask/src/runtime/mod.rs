@@ -25,6 +25,7 @@ use wheelfarm_tests::anyhow::{Context, Result, bail};
 use wheelfarm_tests::environment::target_directory;
 
 use self::example::Row;
+pub(crate) use self::usual::base as usual_base;
 use crate::steps::{cargo, show};
 use crate::{bases, images, packages};
 

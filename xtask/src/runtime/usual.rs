@@ -21,7 +21,7 @@ const DOCKERFILE: &str = "FROM wheelfarm/python-slim:3.11\n\
     ENV PIP_DISABLE_PIP_VERSION_CHECK=1\n";
 
 /// Makes the image; its name.
-pub(super) fn base(wheelfarm: &Path) -> Result<String> {
+pub(crate) fn base(wheelfarm: &Path) -> Result<String> {
     bases::missing(wheelfarm, &[SLIM])?;
     let directory = target_directory()?.join("runtime/usual-base");
     fs_err::create_dir_all(&directory)?;

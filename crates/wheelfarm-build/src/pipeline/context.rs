@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -17,7 +17,7 @@ use wheelfarm_types::{Arch, Digest};
 use super::added::Added;
 use super::memo::Memo;
 use super::slots::{Capacity, Claim, Slot, Slots};
-use crate::action::{Executor, ExecutorError, ExecutorErrorKind, Limits, LogSink};
+use crate::action::{Executor, ExecutorError, ExecutorErrorKind, Limits, Listener, LogSink};
 use crate::environment::Environments;
 use crate::error::{JobError, JobErrorKind};
 use crate::event::{Event, Observer, Stage, log_of};
@@ -72,6 +72,8 @@ pub struct Lanes {
     jobs: Option<u32>,
     slots: OnceCell<Slots>,
     environments: OnceCell<Slots>,
+    /// Work of this machine, where actions run elsewhere.
+    local: OnceLock<Slots>,
     fetching: Semaphore,
     resolving: Semaphore,
 }
@@ -88,6 +90,7 @@ impl Lanes {
             jobs: jobs.map(|jobs| u32::try_from(jobs.get()).unwrap_or(u32::MAX)),
             slots: OnceCell::new(),
             environments: OnceCell::new(),
+            local: OnceLock::new(),
             fetching: Semaphore::new(FETCHING),
             resolving: Semaphore::new(RESOLVING),
         }
@@ -156,18 +159,31 @@ impl Context {
     pub async fn slot(&self, claim: Claim) -> Result<Slot, JobError> {
         let slots = self.lanes.slots.get_or_try_init(|| async {
             let capacity = self.executor.capacity().await?;
-            let slots = self.lanes.jobs.unwrap_or(capacity.cores);
+            let slots = self.lanes.jobs.unwrap_or(capacity.slots);
             Ok::<_, JobError>(Slots::new(Capacity { slots, ..capacity }))
         });
         let slots = slots.await?;
         self.unless_cancelled(slots.take(claim)).await
     }
 
+    /// Waits for a slot for work that this machine does itself.
+    pub(crate) async fn local_slot(&self) -> Result<Slot, JobError> {
+        if !self.executor.is_elsewhere() {
+            return self.slot(Claim::default()).await;
+        }
+        let slots = self.lanes.local.get_or_init(|| Slots::new(this_machine()));
+        self.unless_cancelled(slots.take(Claim::default())).await
+    }
+
     /// Waits until an environment may be made. That waits for mirrors and disks as much as it works, and every build
     /// waits for one: so environments have slots of their own, as many as there are cores, beside builds.
     pub(crate) async fn environment_slot(&self, claim: Claim) -> Result<Slot, JobError> {
         let slots = self.lanes.environments.get_or_try_init(|| async {
-            let capacity = self.executor.capacity().await?;
+            let capacity = if self.executor.is_elsewhere() {
+                this_machine()
+            } else {
+                self.executor.capacity().await?
+            };
             let slots = capacity.cores;
             Ok::<_, JobError>(Slots::new(Capacity { slots, ..capacity }))
         });
@@ -223,6 +239,18 @@ impl Context {
     /// A log sink that sends lines as events of `job`.
     pub(crate) fn log_of(&self, job: &str) -> LogSink {
         log_of(&self.observer, job)
+    }
+
+    /// What tells of `job` as events.
+    pub(crate) fn listener(&self, job: &str) -> Listener {
+        let (observer, name) = (Arc::clone(&self.observer), job.to_owned());
+        Listener {
+            log: self.log_of(job),
+            place: Arc::new(move |place| {
+                let job = name.clone();
+                observer(Event::Place { job, place });
+            }),
+        }
     }
 
     /// The record of `kind` under `key`, if the wheel it names is there as well: one that was lost is made again.
@@ -324,6 +352,18 @@ pub(crate) async fn run_cpu<T: Send + 'static>(
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(cancelled()),
         },
+    }
+}
+
+/// What there is for work that this machine does beside actions that run elsewhere. Such work holds little memory.
+fn this_machine() -> Capacity {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+    Capacity {
+        slots: cores,
+        cores,
+        memory: u64::MAX,
+        each: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The environment of a job: pinned in the store, made on this machine when something must run in it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wheelfarm_store::{Store, StoreError};
 use wheelfarm_types::Digest;
@@ -15,6 +17,9 @@ use crate::event::Stage;
 use crate::matrix::Cell;
 use crate::recipes::Recipe;
 use crate::records::kind;
+
+/// An engine that has an environment, or does not, says so within this time.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// The content of a builder image as it was last seen with this store, by name and architecture: so that a fresh
 /// machine computes the same keys before it has the image.
@@ -82,6 +87,20 @@ async fn image_content(context: &Context, job: &str, cell: &Cell) -> Result<Dige
     let content = context.staged(job, Stage::Image, ensure).await?.0.content;
     remember_content(context, &image_key(&cell.image), None, content).await?;
     Ok(content)
+}
+
+/// The newest record of every environment that was made with `store`, by its recipe's digest.
+pub async fn recorded_environments(
+    store: &Store,
+) -> Result<BTreeMap<Digest, EnvironmentRecord>, StoreError> {
+    let series = store.series(kind::ENVIRONMENT).await?;
+    let recipes: BTreeSet<_> = series.into_iter().map(|(_, recipe, _)| recipe).collect();
+    let mut records = BTreeMap::new();
+    for recipe in recipes {
+        let latest = store.latest(kind::ENVIRONMENT, &recipe).await?;
+        records.extend(latest.map(|(_, record)| (recipe, record)));
+    }
+    Ok(records)
 }
 
 fn recipe_of(cell: &Cell, recipe: &Recipe, image_content: Digest) -> EnvironmentRecipe {
@@ -156,7 +175,18 @@ pub(super) async fn image(
         Some(record) if record != ***pinned => note(context, record),
         _ => Arc::clone(pinned),
     };
-    if let Some(image) = context.environments.find(&pinned).await? {
+    let found = {
+        let mut find = context.environments.find(&pinned);
+        match tokio::time::timeout(AT_ONCE, &mut find).await {
+            Ok(found) => found?,
+            // It is here, and is on its way to where builds run.
+            Err(_) => {
+                let find = async { Ok(find.await?) };
+                context.staged(job, Stage::Environment, find).await?.0
+            }
+        }
+    };
+    if let Some(image) = found {
         return Ok((image, pinned));
     }
     let (image, record) = make(context, job, &cell.image, &pinned.recipe, claim).await?;

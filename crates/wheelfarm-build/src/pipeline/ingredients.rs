@@ -188,6 +188,7 @@ pub(super) async fn action(
             image: job.cell.image.name.clone(),
             manager: job.cell.image.manager,
         }),
+        cores: Some(share),
         limits: limits(context, recipe),
     })
 }

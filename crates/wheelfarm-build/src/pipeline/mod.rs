@@ -33,7 +33,7 @@ mod upstream;
 pub use added::{Added, AddedPackages};
 pub use context::{Context, Flights, Freshness, Lanes};
 pub(crate) use environment::installable;
-pub use environment::{prepare_image, renew, seen_image};
+pub use environment::{prepare_image, recorded_environments, renew, seen_image};
 pub use explain::{Explanation, explain};
 pub use memo::Memo;
 pub use outcome::recipe_lines;

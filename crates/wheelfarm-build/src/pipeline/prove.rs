@@ -189,12 +189,13 @@ async fn prove_in(
         network: false,
         keep_failed: false,
         compiler_cache: None,
+        cores: None,
         limits: context.limits.clone(),
     };
     let slot = context.slot(Claim::default()).await?;
     let run = context.retrying(&id, Stage::Prove, || {
         let (executor, cancel) = (&context.executor, &context.cancel);
-        executor.run(&action, context.log_of(&id), cancel)
+        executor.run(&action, context.listener(&id), cancel)
     });
     let (result, _) = context.staged(&id, Stage::Prove, run).await?;
     drop(slot);

@@ -83,6 +83,7 @@ async fn ask(context: &Context, job: &Job, missing: &Missing) -> Result<Option<S
         network: true,
         keep_failed: false,
         compiler_cache: None,
+        cores: None,
         limits: Limits {
             time: TIME,
             output: ANSWER,
@@ -94,7 +95,12 @@ async fn ask(context: &Context, job: &Job, missing: &Missing) -> Result<Option<S
         "asking the index of {} for the {} `{}`",
         job.cell.image.name, missing.kind, missing.name
     ));
-    let run = async { Ok(context.executor.run(&action, log, &context.cancel).await?) };
+    let run = async {
+        Ok(context
+            .executor
+            .run(&action, log.into(), &context.cancel)
+            .await?)
+    };
     let (result, _) = context.staged(&id, Stage::Environment, run).await?;
     let (Exit::Code(0), Some(answer)) = (result.exit, result.outputs.get("provides")) else {
         return Ok(None);

@@ -15,7 +15,7 @@ use super::outcome::{failed, wheel_of};
 use super::requires::{BuildRequires, Requires};
 use super::slots::Claim;
 use super::{Job, environment, failures, requires, sharing, sibling};
-use crate::action::{Action, ActionResult, Exit};
+use crate::action::{Action, ActionResult, Execution, Exit};
 use crate::error::{JobError, JobErrorKind};
 use crate::event::Stage;
 use crate::history;
@@ -272,7 +272,15 @@ pub(super) async fn build(
             reason: reason.clone(),
         },
     };
-    let ended = ended(context, job, raw_key, outcome, log, seconds);
+    let ended = ended(
+        context,
+        job,
+        raw_key,
+        outcome,
+        log,
+        seconds,
+        result.execution.clone(),
+    );
     history::append(&context.store, &ended).await?;
     match made {
         Ok((filename, bytes)) => {
@@ -347,7 +355,7 @@ pub(super) async fn execute(
     let action = action(context, job, sdist, recipe, prepared, image, share).await?;
     let run = context.retrying(&id, stage, || {
         let (executor, cancel) = (&context.executor, &context.cancel);
-        executor.run(&action, context.log_of(&id), cancel)
+        executor.run(&action, context.listener(&id), cancel)
     });
     let (result, seconds) = context.staged(&id, stage, run).await?;
     Ok((action, result, seconds))
@@ -382,6 +390,7 @@ fn ended(
     outcome: BuildOutcome,
     log: Digest,
     seconds: f64,
+    execution: Option<Execution>,
 ) -> HistoryRecord {
     HistoryRecord {
         project: job.package.name.clone(),
@@ -392,6 +401,7 @@ fn ended(
         log,
         seconds,
         finished: context.freshness.at_this_moment(),
+        execution,
     }
 }
 

@@ -12,7 +12,6 @@ use wheelfarm_wheel::{Scheme, Wheel, WheelWriter};
 use super::context::{Context, run_cpu};
 use super::needs::system_libraries;
 use super::raw::RawWheel;
-use super::slots::Claim;
 use super::spool::Spool;
 use super::{Job, Purpose};
 use crate::error::{JobError, JobErrorKind};
@@ -90,7 +89,7 @@ pub(super) async fn repaired_wheel(
         return Ok(false);
     }
     let root = library_root(context, raw.environment.root).await?;
-    let slot = context.slot(Claim::default()).await?;
+    let slot = context.local_slot().await?;
     let work = async {
         let file = context.store.file(&raw.record.wheel).await?;
         let (filename, inputs) = (raw.record.filename.clone(), inputs.clone());
@@ -134,7 +133,7 @@ async fn library_root(context: &Context, root: Digest) -> Result<PathBuf, JobErr
     if directory.is_dir() {
         return Ok(directory);
     }
-    let _slot = context.slot(Claim::default()).await?;
+    let _slot = context.local_slot().await?;
     let tar = context.store.file(&root).await?;
     let target = directory.clone();
     run_cpu(move || {

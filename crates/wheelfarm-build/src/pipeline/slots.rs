@@ -23,6 +23,8 @@ pub struct Capacity {
     pub cores: u32,
     /// Memory of the engine in bytes.
     pub memory: u64,
+    /// What each job may fill where it runs, however many run: elsewhere they do not share cores.
+    pub each: Option<u32>,
 }
 
 /// What a piece of work needs, as far as that is known.
@@ -86,6 +88,7 @@ impl Slots {
             cores: capacity.cores.max(1),
             // The engine, the system and the coordinator need some.
             memory: capacity.memory - capacity.memory / 8,
+            each: capacity.each,
         };
         Self(Arc::new(Inner {
             capacity,
@@ -98,7 +101,11 @@ impl Slots {
         let capacity = self.0.capacity;
         let (ready, slot) = oneshot::channel();
         let new = Waiting {
-            slots: claim.cores.unwrap_or(1).clamp(1, capacity.slots),
+            slots: match capacity.each {
+                // Where it runs it has its cores to itself.
+                Some(_) => 1,
+                None => claim.cores.unwrap_or(1).clamp(1, capacity.slots),
+            },
             cores: claim.cores,
             memory: claim.memory.unwrap_or(ORDINARY_MEMORY),
             expected: claim.expected,
@@ -162,6 +169,9 @@ impl Capacity {
     /// the shares are right while many jobs wait, and the last ones, which are often the long ones, may fill the
     /// machine; the price is a few processes too many for a while.
     fn share(self, cores: Option<u32>, state: &State) -> u32 {
+        if let Some(each) = self.each {
+            return cores.unwrap_or(each).max(1);
+        }
         let waiting = u32::try_from(state.waiting.len()).unwrap_or(u32::MAX);
         let rivals = state.running.saturating_add(waiting).clamp(1, self.slots);
         cores
@@ -202,6 +212,7 @@ mod tests {
             slots,
             cores,
             memory,
+            each: None,
         })
     }
 
@@ -310,5 +321,20 @@ mod tests {
         drop((first, second));
         let next = waiting.remove(0).now_or_never().unwrap();
         assert_eq!(next.share(), 2, "a fourth: as many as there are slots");
+    }
+
+    #[tokio::test]
+    async fn elsewhere_a_job_may_fill_the_same_cores_however_many_run() {
+        let slots = Slots::new(Capacity {
+            slots: 3,
+            cores: 3,
+            memory: u64::MAX,
+            each: Some(4),
+        });
+        let first = slots.take(Claim::default()).await;
+        let second = slots.take(claim(8, 100)).await;
+        let third = slots.take(Claim::default()).await;
+        let shares = [&first, &second, &third].map(Slot::share);
+        assert_eq!(shares, [4, 8, 4]);
     }
 }

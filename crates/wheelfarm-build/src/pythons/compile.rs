@@ -252,6 +252,7 @@ impl<'a> Compiler<'a> {
             network: false,
             keep_failed: false,
             compiler_cache: None,
+            cores: None,
             limits: Limits {
                 cores: f64::from(cores),
                 memory: 4 << 30,
@@ -275,7 +276,7 @@ impl<'a> Compiler<'a> {
             stage,
         });
         let log = log_of(&self.observer, job);
-        Ok(self.executor.run(action, log, &self.cancel).await?)
+        Ok(self.executor.run(action, log.into(), &self.cancel).await?)
     }
 }
 

@@ -10,7 +10,8 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{
-    Action, ActionResult, Executor, ExecutorError, ExecutorErrorKind, Exit, INPUT_DIR, LogSink,
+    Action, ActionResult, Executor, ExecutorError, ExecutorErrorKind, Exit, INPUT_DIR, Listener,
+    LogSink,
 };
 use wheelfarm_build::pipeline::Capacity;
 
@@ -40,13 +41,13 @@ impl Executor for Docker {
     fn run<'a>(
         &'a self,
         action: &'a Action,
-        log: LogSink,
+        listener: Listener,
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
         let owned = action.clone();
         self.supervise(cancel, |shared, cancel| async move {
             let mut scope = Scope::new(shared, owned.name.clone());
-            let result = run(&mut scope, &owned, log, &cancel).await;
+            let result = run(&mut scope, &owned, listener.log, &cancel).await;
             scope.close().await;
             result
         })
@@ -108,6 +109,7 @@ async fn run(
             outputs: BTreeMap::new(),
             log: streams.log.finish(),
             kept: None,
+            execution: None,
         }
     };
     if lives {
@@ -199,6 +201,7 @@ async fn conclude(
         outputs,
         log: streams.log.finish(),
         kept: None,
+        execution: None,
     })
 }
 

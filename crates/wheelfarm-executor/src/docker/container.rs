@@ -136,6 +136,7 @@ mod tests {
         slots: 2,
         cores: 2,
         memory: 1 << 29,
+        each: None,
     };
 
     fn action() -> Action {
@@ -150,6 +151,7 @@ mod tests {
             network: false,
             keep_failed: false,
             compiler_cache: None,
+            cores: None,
             limits: Limits {
                 cores: 8.0,
                 memory: 1 << 30,

@@ -46,8 +46,18 @@ const LOG_SIZE: u64 = 1 << 20;
 impl Docker {
     /// The image of a recorded environment, if the engine has it with exactly these packages.
     pub async fn find_environment(&self, record: &EnvironmentRecord) -> Result<Option<String>> {
-        let image = self.shared.inspect(&name(&record.recipe)).await?;
-        Ok(id_with(image.as_ref(), &record.manifest_digest()))
+        self.find_made(&record.recipe, &record.manifest_digest())
+            .await
+    }
+
+    /// The image of an environment that was made of `recipe`, if the engine has it with the packages of `manifest`.
+    pub(crate) async fn find_made(
+        &self,
+        recipe: &EnvironmentRecipe,
+        manifest: &Digest,
+    ) -> Result<Option<String>> {
+        let image = self.shared.inspect(&name(recipe)).await?;
+        Ok(id_with(image.as_ref(), manifest))
     }
 
     /// Makes an environment: installs the recipe's packages over the builder image, with network and as root,

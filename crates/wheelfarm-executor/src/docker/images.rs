@@ -64,6 +64,13 @@ impl Docker {
         }
     }
 
+    /// The variables that the image `id` sets: `NAME=value`.
+    pub(crate) async fn variables(&self, id: &str) -> Result<Vec<String>> {
+        let image = self.shared.inspect(id).await?;
+        let config = image.and_then(|image| image.config);
+        Ok(config.and_then(|config| config.env).unwrap_or_default())
+    }
+
     /// Every image of the catalogue, present or not.
     pub async fn list(&self, catalogue: &Catalogue) -> Result<Vec<ListedImage>> {
         try_join_all(catalogue.images().iter().map(|image| async move {

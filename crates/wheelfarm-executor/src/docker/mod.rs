@@ -215,6 +215,7 @@ impl Shared {
                 slots: cores,
                 cores,
                 memory: memory.unwrap_or(u64::MAX),
+                each: None,
             })
         });
         capacity.await.copied()

@@ -1,12 +1,14 @@
 //! Pushes images to registries.
 
+use std::fmt;
+
 use bollard::auth::DockerCredentials;
-use bollard::query_parameters::PushImageOptionsBuilder;
+use bollard::query_parameters::{PushImageOptionsBuilder, TagImageOptionsBuilder};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 
-use crate::docker::error::detail;
+use crate::docker::error::{detail, engine};
 use crate::docker::{Docker, Shared};
 use crate::error::{Result, cancelled, hinted};
 
@@ -24,7 +26,23 @@ pub enum RegistryLogin {
     Token(String),
 }
 
+impl fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RegistryLogin")
+    }
+}
+
 impl Docker {
+    /// Gives the image `id` the name `repository:tag` too.
+    pub(crate) async fn tag(&self, id: &str, repository: &str, tag: &str) -> Result<()> {
+        let options = TagImageOptionsBuilder::new()
+            .repo(repository)
+            .tag(tag)
+            .build();
+        let tagged = self.shared.client.tag_image(id, Some(options)).await;
+        tagged.map_err(engine(format!("name {id} {repository}:{tag}")))
+    }
+
     /// Pushes what the engine has as `repository:tag`, to `registry`; the digest by which that knows it, if it says so.
     pub async fn push(
         &self,

@@ -23,12 +23,20 @@ async fn cancelling_removes_everything() {
     let token = cancel.clone();
     let (sink, _) = lines(move |_| token.cancel());
     let action = engine.action(FOREVER);
-    let error = engine.docker.run(&action, sink, &cancel).await.unwrap_err();
+    let error = engine
+        .docker
+        .run(&action, sink.into(), &cancel)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::Cancelled);
     engine.assert_clean().await;
 
     let (sink, shown) = lines(|_| {});
-    let error = engine.docker.run(&action, sink, &cancel).await.unwrap_err();
+    let error = engine
+        .docker
+        .run(&action, sink.into(), &cancel)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::Cancelled);
     assert!(
         shown.lock().unwrap().is_empty(),
@@ -46,13 +54,13 @@ async fn dropping_the_future_removes_everything() {
     let (sink, _) = lines(move |_| notify.notify_one());
     let action = engine.action(FOREVER);
     tokio::select! {
-        _ = engine.docker.run(&action, sink, &cancel) => unreachable!("it sleeps"),
+        _ = engine.docker.run(&action, sink.into(), &cancel) => unreachable!("it sleeps"),
         () = running.notified() => {}
     }
     engine.docker.close().await;
     engine.assert_clean().await;
     // And again while it is being prepared.
-    drop(engine.docker.run(&action, lines(|_| {}).0, &cancel));
+    drop(engine.docker.run(&action, lines(|_| {}).0.into(), &cancel));
     engine.docker.close().await;
     engine.assert_clean().await;
 }
@@ -66,7 +74,7 @@ async fn a_sweep_removes_what_a_killed_process_left_and_nothing_else() {
     let (sink, _) = lines(move |_| notify.notify_one());
     let other = connect(engine.runs.path(), &engine.store).await;
     let action = engine.action(FOREVER);
-    let mut running = std::pin::pin!(other.run(&action, sink, &cancel));
+    let mut running = std::pin::pin!(other.run(&action, sink.into(), &cancel));
     tokio::select! {
         _ = &mut running => unreachable!("it sleeps"),
         () = alive.notified() => {}
@@ -138,5 +146,9 @@ async fn victim() {
     action.tools.insert("tool".to_owned(), tool);
     let (sink, _) = lines(|line| println!("victim: {line}"));
     let cancel = CancellationToken::new();
-    engine.docker.run(&action, sink, &cancel).await.unwrap();
+    engine
+        .docker
+        .run(&action, sink.into(), &cancel)
+        .await
+        .unwrap();
 }

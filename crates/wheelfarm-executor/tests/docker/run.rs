@@ -67,7 +67,7 @@ async fn outputs_the_log_and_the_exit_code_come_back() {
     let (sink, shown) = lines(|_| {});
     let result = engine
         .docker
-        .run(&action, sink, &CancellationToken::new())
+        .run(&action, sink.into(), &CancellationToken::new())
         .await
         .unwrap();
     assert_eq!(result.exit, Exit::Code(3));
@@ -160,7 +160,7 @@ async fn tools_are_stored_once_and_run() {
     );
     action.tools.insert("greet".to_owned(), digest);
     let cancel = CancellationToken::new();
-    let run = || engine.docker.run(&action, quiet(), &cancel);
+    let run = || engine.docker.run(&action, quiet().into(), &cancel);
     let (one, two) = tokio::join!(run(), run());
     let log = one.unwrap().log;
     assert_eq!(log, "tool got hello\nread-only\n");

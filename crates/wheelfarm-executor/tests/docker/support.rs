@@ -119,6 +119,7 @@ impl Engine {
             network: false,
             keep_failed: false,
             compiler_cache: None,
+            cores: None,
             limits: Limits {
                 cores: 64.0,
                 memory: 256 << 20,
@@ -134,7 +135,7 @@ impl Engine {
     pub(crate) async fn run(&self, action: &Action) -> Result<ActionResult, ExecutorError> {
         let result = self
             .docker
-            .run(action, quiet(), &CancellationToken::new())
+            .run(action, quiet().into(), &CancellationToken::new())
             .await;
         self.assert_clean().await;
         result

@@ -383,7 +383,7 @@ impl Now {
                 job.phase = if ok { JobPhase::Done } else { JobPhase::Failed };
                 job.summary = Some(summary);
             }
-            Event::Retried { .. } | Event::Log { .. } => {}
+            Event::Retried { .. } | Event::Place { .. } | Event::Log { .. } => {}
         }
     }
 

@@ -222,6 +222,7 @@ mod tests {
                 log: Digest::of(""),
                 seconds: 1.0,
                 finished: 1,
+                execution: None,
             }),
         }
     }

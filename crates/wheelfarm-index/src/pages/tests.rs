@@ -447,6 +447,7 @@ async fn failed(registry: &Registry, version: &str) -> Digest {
         log,
         seconds: 75.0,
         finished: 99_000,
+        execution: None,
     };
     history::append(registry.store(), &record).await.unwrap();
     log

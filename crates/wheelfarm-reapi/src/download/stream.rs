@@ -36,6 +36,8 @@ struct Reading {
 struct Connection {
     stream: Streaming<proto::ReadResponse>,
     decompressor: Option<Decompressor>,
+    /// Where it began.
+    offset: u64,
 }
 
 impl Client {
@@ -84,9 +86,11 @@ impl Reading {
             match status.code() {
                 Code::NotFound => return Err(missing(&self.digest, address)),
                 Code::DataLoss => return Err(corrupt(&self.digest)),
+                // There is less of it than its digest says.
+                Code::OutOfRange if self.received > 0 => return Err(corrupt(&self.digest)),
                 // A server may know zstd, and yet not for this blob.
                 Code::Unimplemented | Code::InvalidArgument if self.compressed => {
-                    self.compressed = false
+                    self.compressed = false;
                 }
                 _ => {
                     if !self.patience.wait(&status).await {
@@ -107,7 +111,7 @@ impl Reading {
             .await
             .unwrap_or_else(|_| Err(silent()))?;
         let Some(message) = message else {
-            return self.end();
+            return self.end(connection.offset);
         };
         match &mut connection.decompressor {
             None => self.accept(message.data.into())?,
@@ -149,6 +153,7 @@ impl Reading {
             .unwrap_or_else(|_| Err(silent()))?;
         Ok(Connection {
             stream: stream.into_inner(),
+            offset: self.received,
             decompressor: if self.compressed {
                 Some(Decompressor::new().map_err(|error| Status::internal(error.to_string()))?)
             } else {
@@ -176,10 +181,11 @@ impl Reading {
         Ok(())
     }
 
-    /// The server ended the stream.
-    fn end(&mut self) -> Result<(), Failure> {
-        if self.received == self.digest.size {
-            return self.check();
+    /// The server ended the stream before all was there.
+    fn end(&mut self, began: u64) -> Result<(), Failure> {
+        // There is no more of it, and it is not broken off.
+        if self.received == began {
+            return Err(Failure::Final(corrupt(&self.digest)));
         }
         Err(Failure::Broken(Status::unavailable(format!(
             "it ended after {} of {} bytes",

@@ -123,18 +123,17 @@ impl Execution for Service {
             .get(&action)
             .cloned()
             .filter(|_| !skip);
-        let steps = match cached {
-            Some(result) => vec![operations::Step::Done(Box::new(proto::ExecuteResponse {
+        let steps = if let Some(result) = cached {
+            vec![operations::Step::Done(Box::new(proto::ExecuteResponse {
                 result: Some(result),
                 cached_result: true,
                 ..proto::ExecuteResponse::default()
-            }))],
-            None => {
-                let worker = self.0.lock().worker.clone();
-                match worker {
-                    Some(worker) => worker(&self.0, &action),
-                    None => completed(proto::ActionResult::default()),
-                }
+            }))]
+        } else {
+            let worker = self.0.lock().worker.clone();
+            match worker {
+                Some(worker) => worker(&self.0, &action),
+                None => completed(proto::ActionResult::default()),
             }
         };
         let running = Running::new(action, steps);

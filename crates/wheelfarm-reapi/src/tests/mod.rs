@@ -102,7 +102,7 @@ async fn calls_can_be_made_from_any_thread() {
     fn is_send<T: Send>(value: T) -> T {
         value
     }
-    let (_fake, client) = connected(Options::default()).await;
+    let (fake, client) = connected(Options::default()).await;
     let (action, options, cancel) = (
         BlobDigest::of("action"),
         patient(),
@@ -113,5 +113,5 @@ async fn calls_can_be_made_from_any_thread() {
     drop(is_send(client.find_missing(&[])));
     drop(is_send(client.read_all(&[], 0)));
     drop(is_send(client.cached(&action)));
-    drop(is_send(Client::connect(_fake.settings())));
+    drop(is_send(Client::connect(fake.settings())));
 }

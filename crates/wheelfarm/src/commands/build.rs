@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use wheelfarm_build::Executor;
 use wheelfarm_coordinator::{BuildRequest, write_wheelhouse};
 use wheelfarm_resolve::inputs::Inputs;
 use wheelfarm_types::ProjectName;
@@ -13,14 +12,15 @@ use super::build_report::{BuildReport, Delivery, Totals};
 use super::{provenance, publish_built, selection};
 use crate::cli::GlobalArgs;
 use crate::cli::build::BuildArgs;
-use crate::config::Config;
+use crate::config::{Config, ExecutorChoice};
 use crate::dsse::SigningKey;
+use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};
-use crate::settings::{Places, cancellation, engine};
+use crate::settings::{Places, cancellation};
 
 pub(crate) async fn run(
     global: &GlobalArgs,
@@ -31,6 +31,7 @@ pub(crate) async fn run(
     // What cannot be meant is said before anything is opened or started.
     let inputs = selection::inputs(&args.selection, &config)?;
     check_writable(&args.out)?;
+    check_executor(&args, &config)?;
     if let Some(address) = &args.farm.farm {
         return super::build_at_farm::run(global, &args, &inputs, &config, address, printer).await;
     }
@@ -45,17 +46,17 @@ pub(crate) async fn run(
     let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
     let progress = Progress::with_events(printer, args.report.events.as_deref())?;
-    let docker = Arc::new(engine(&places, network).await?);
+    let engine = Engine::open(&places, &config, network).await?;
     let parts = Parts {
         places: &places,
         index,
-        docker: &docker,
+        engine: &engine,
         cancel: &cancel,
         observer: progress.observer(),
     };
     let built = build(&args, &inputs, &config, parts, printer).await;
     progress.finish();
-    docker.close().await;
+    engine.close().await;
     let (report, downloaded) = built?;
 
     // What was built is written even if something else failed.
@@ -80,7 +81,8 @@ pub(crate) async fn run(
         Vec::new()
     };
     let totals = Totals {
-        containers: docker.started(),
+        containers: engine.executor().started(),
+        hits: engine.executor().hits(),
         downloaded,
         seconds: progress.seconds(),
     };
@@ -127,7 +129,7 @@ async fn build(
         selected,
         config,
         &parts.places.store,
-        parts.docker.as_ref(),
+        parts.engine.environments().as_ref(),
         selection::Pull::Default(parts.cancel, &parts.observer),
     )
     .await?;
@@ -162,6 +164,26 @@ async fn build(
     };
     let report = wheelfarm_coordinator::run(&context, &request).await;
     Ok((report, context.fetcher.downloaded()))
+}
+
+/// What an executor cannot do is said before anything is opened or started.
+fn check_executor(args: &BuildArgs, config: &Config) -> Result<(), Failure> {
+    if config.farm.executor != Some(ExecutorChoice::Reapi) {
+        return Ok(());
+    }
+    let wanted = [
+        ("--keep-failed", args.keep_failed),
+        (
+            "--compiler-cache",
+            args.compiler_cache || config.farm.compiler_cache,
+        ),
+    ];
+    match wanted.iter().find(|(_, wanted)| *wanted) {
+        Some((option, _)) => Err(Failure::usage(format!(
+            "`{option}` needs a container engine: a Remote Execution cluster keeps nothing of an action but its outputs"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Minutes of work must not end with a directory that cannot be written.

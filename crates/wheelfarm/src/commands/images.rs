@@ -1,5 +1,6 @@
 //! `wheelfarm images`.
 
+mod push;
 mod pythons;
 
 use futures::StreamExt;
@@ -14,11 +15,12 @@ use wheelfarm_resolve::inputs::IndexOptions;
 
 use crate::cli::{Format, GlobalArgs, ImagesArgs, ImagesCommand};
 use crate::config::Config;
+use crate::engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::Progress;
-use crate::settings::{Places, cancellation, engine, host_arch};
+use crate::settings::{Places, cancellation, host_arch};
 use crate::units::size;
 
 pub(crate) async fn run(
@@ -29,7 +31,10 @@ pub(crate) async fn run(
     let config = Config::load(global)?;
     let places = Places::open(global, &config).await?;
     let (_, network) = index_settings::read(&IndexOptions::default());
-    let docker = engine(&places, network).await?;
+    if let ImagesCommand::Push { names } = &args.command {
+        return push::run(&places, &config, network, names, printer).await;
+    }
+    let docker = engine::docker(&places, network).await?;
     let mut catalogue = Catalogue::builtin(host_arch()?);
     wheelfarm_build::pythons::add_compiled(&mut catalogue, &places.store).await?;
     let progress = Progress::new(printer);
@@ -38,6 +43,7 @@ pub(crate) async fn run(
         ImagesCommand::Pull { names } => {
             pull(&docker, &catalogue, &names, &progress, printer).await
         }
+        ImagesCommand::Push { .. } => Ok(()),
         ImagesCommand::Build { names, python } if python.is_empty() => {
             build(&docker, &catalogue, &names, &progress, printer).await
         }

@@ -183,6 +183,7 @@ mod tests {
                 log: Digest::of("log"),
                 seconds: 1.0,
                 finished,
+                execution: None,
             };
             history::append(&store, &record).await.unwrap();
         }

@@ -3,7 +3,6 @@
 mod report;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures::future::join_all;
 use wheelfarm_build::catalogue::Catalogue;
@@ -18,12 +17,13 @@ use crate::cli::build::SelectionArgs;
 use crate::cli::refresh::RefreshArgs;
 use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};
-use crate::settings::{Places, cancellation, engine, host_arch};
+use crate::settings::{Places, cancellation, host_arch};
 
 pub(crate) async fn run(
     global: &GlobalArgs,
@@ -35,17 +35,17 @@ pub(crate) async fn run(
     let (index, network) = index_settings::read(&IndexOptions::default());
     let cancel = cancellation();
     let progress = Progress::new(printer);
-    let docker = Arc::new(engine(&places, network).await?);
+    let engine = Engine::open(&places, &config, network).await?;
     let parts = Parts {
         places: &places,
         index,
-        docker: &docker,
+        engine: &engine,
         cancel: &cancel,
         observer: progress.observer(),
     };
     let report = refresh(&args, &config, parts).await;
     progress.finish();
-    docker.close().await;
+    engine.close().await;
     let report = report?;
     match global.format {
         Format::Json => printer.result(report.to_json()),

@@ -4,6 +4,7 @@
 mod document;
 mod index;
 mod keys;
+mod remote;
 mod selectors;
 mod upstream;
 mod values;
@@ -18,9 +19,9 @@ use wheelfarm_types::{ProjectName, PythonVersion, Target};
 
 pub(crate) use self::index::Index;
 pub(crate) use self::keys::SCHEMA;
+pub(crate) use self::remote::{ImageModeName, Remote};
 pub(crate) use self::upstream::Upstream;
-use self::values::ExecutorChoice;
-pub(crate) use self::values::Seconds;
+pub(crate) use self::values::{ExecutorChoice, Seconds};
 use crate::cli::GlobalArgs;
 use crate::exit::Failure;
 
@@ -32,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) package: BTreeMap<ProjectName, RecipeOverride>,
     pub(crate) overrides: Vec<Override>,
     pub(crate) index: Index,
+    pub(crate) remote: Remote,
     /// What relative paths of the file are relative to.
     #[serde(skip)]
     directory: PathBuf,
@@ -81,6 +83,13 @@ impl Config {
             && !store.contains("://")
         {
             *store = directory.join(&store).display().to_string();
+        }
+        config.remote.join(directory);
+        if let Some(executor) = &global.executor {
+            config.farm.executor = Some(*executor);
+        }
+        if let Some(endpoint) = &global.endpoint {
+            config.remote.endpoint = Some(endpoint.clone());
         }
         selectors::check(&config)?;
         Ok(config)
@@ -243,7 +252,7 @@ mod tests {
                 "unknown key `config_settings` in [[overrides]] (number 1); did you mean `config-settings`?",
             ),
             ("[farm]\nzzz = 1", "it has `compiler-cache`, `constraints`"),
-            ("[farm]\nexecutor = \"reapi\"", "not in this version"),
+            ("[farm]\nexecutor = \"sandbox\"", "not in this version"),
             ("[farm]\nexecutor = \"podman\"", "`podman`"),
             ("[farm]\npython = [\"3.x\"]", "line 2"),
             ("[farm]\njobs = 0", "line 2"),

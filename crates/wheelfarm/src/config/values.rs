@@ -112,20 +112,31 @@ pub(crate) enum ExecutorChoice {
     Auto,
     /// The Docker Engine that `DOCKER_HOST` names.
     Docker,
+    /// The Remote Execution cluster of `[remote]`.
+    Reapi,
 }
 
 impl TryFrom<String> for ExecutorChoice {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
+        text.parse()
+    }
+}
+
+impl FromStr for ExecutorChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
             "auto" => Ok(Self::Auto),
             "docker" => Ok(Self::Docker),
-            "sandbox" | "reapi" => Err(format!(
-                "the executor `{text}` is not in this version: `auto` and `docker` are"
+            "reapi" => Ok(Self::Reapi),
+            "sandbox" => Err(format!(
+                "the executor `{text}` is not in this version: `auto`, `docker` and `reapi` are"
             )),
             _ => Err(format!(
-                "there is no executor called `{text}`: `auto` or `docker`"
+                "there is no executor called `{text}`: `auto`, `docker` or `reapi`"
             )),
         }
     }

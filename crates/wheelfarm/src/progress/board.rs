@@ -66,6 +66,11 @@ impl Board {
                     job.last_line = harmless(line).chars().take(LINE).collect();
                 }
             }
+            Event::Place { job, place } => {
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.last_line = harmless(&place.to_string()).chars().take(LINE).collect();
+                }
+            }
             Event::Retried { .. } => {}
             Event::Took { job, .. } => self.pause(job, at),
             Event::Ended { job, ok, .. } => {

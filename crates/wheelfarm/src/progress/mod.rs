@@ -192,6 +192,12 @@ impl State {
                     self.line(&format!("{job} {} {line}", "|".dimmed()));
                 }
             }
+            Event::Place { job, place } => {
+                if self.printer.is_verbose() {
+                    let place = harmless(&place.to_string());
+                    self.line(&format!("{job} {} [{place}]", "|".dimmed()));
+                }
+            }
             Event::Took { job, seconds, .. } => {
                 *self.took.entry(job).or_default() += seconds;
             }

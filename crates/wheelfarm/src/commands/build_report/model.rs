@@ -42,6 +42,9 @@ pub(crate) struct BuildReport {
     pub(crate) unused: Vec<String>,
     pub(crate) steps: Vec<Step>,
     pub(crate) containers: u64,
+    /// Actions whose results the cluster had, if builds run on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hits: Option<u64>,
     pub(crate) downloaded: u64,
     pub(crate) seconds: f64,
     #[serde(skip)]
@@ -130,6 +133,7 @@ pub(crate) struct Failed {
 /// What a run counts beside its wheels.
 pub(crate) struct Totals {
     pub(crate) containers: u64,
+    pub(crate) hits: Option<u64>,
     pub(crate) downloaded: u64,
     pub(crate) seconds: f64,
 }
@@ -234,6 +238,7 @@ impl BuildReport {
             provenance: Vec::new(),
             unused: Vec::new(),
             containers: totals.containers,
+            hits: totals.hits,
             downloaded: totals.downloaded,
             seconds: totals.seconds,
             out: out.to_owned(),
@@ -530,6 +535,7 @@ pub(crate) mod tests {
             }],
             steps: vec![],
             containers: 3,
+            hits: None,
             downloaded: 1000,
             seconds: 80.0,
             out: PathBuf::from("wheelhouse"),

@@ -97,15 +97,21 @@ pub(super) fn cells(row: &Row) -> [String; 7] {
 
 /// The sums, in one line.
 pub(super) fn sums(report: &BuildReport) -> String {
+    let ran = match report.hits {
+        Some(hits) => format!(
+            "{} actions run on the cluster, {hits} found in its cache",
+            report.containers
+        ),
+        None => format!("{} containers started", report.containers),
+    };
     format!(
-        "{} wheels in {} ({} built, {} from the store, {} from the index), {} failed; {} containers started, {} downloaded, {:.1} s",
+        "{} wheels in {} ({} built, {} from the store, {} from the index), {} failed; {ran}, {} downloaded, {:.1} s",
         report.wheels.len(),
         report.out.display(),
         report.count("built"),
         report.count("cached") + report.count("reused"),
         report.count("index"),
         report.failures.len(),
-        report.containers,
         size(report.downloaded),
         report.seconds,
     )

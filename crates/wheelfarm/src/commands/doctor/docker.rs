@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Action, Executor, Exit, Limits, OUTPUT_DIR};
+use wheelfarm_build::action::{Action, Executor, Exit, Limits, LogSink, OUTPUT_DIR};
 use wheelfarm_build::catalogue::Catalogue;
 use wheelfarm_executor::{Docker, DockerSettings, EngineFacts, HostNetwork, ListedImage};
 use wheelfarm_store::Store;
@@ -214,6 +214,8 @@ async fn container(docker: &Docker, store: &Store, image: String) -> Finding {
 
 async fn run(docker: &Docker, store: &Store, image: String) -> Result<(), Failure> {
     let question = store.put(INPUT.into()).await?;
+    let log: LogSink = Arc::new(|_| {});
+    let listener = log.into();
     let action = Action {
         name: "doctor".to_owned(),
         image,
@@ -225,6 +227,7 @@ async fn run(docker: &Docker, store: &Store, image: String) -> Result<(), Failur
         network: false,
         keep_failed: false,
         compiler_cache: None,
+        cores: None,
         limits: Limits {
             cores: 1.0,
             memory: 256 << 20,
@@ -236,7 +239,7 @@ async fn run(docker: &Docker, store: &Store, image: String) -> Result<(), Failur
         },
     };
     let result = docker
-        .run(&action, Arc::new(|_| {}), &CancellationToken::new())
+        .run(&action, listener, &CancellationToken::new())
         .await?;
     let answer = result.outputs.get("answer");
     if result.exit == Exit::Code(0) && answer.is_some_and(|answer| answer == INPUT) {

@@ -7,6 +7,7 @@
 mod docker;
 mod network;
 mod places;
+mod reapi;
 mod report;
 mod resolver;
 
@@ -14,29 +15,35 @@ use std::path::PathBuf;
 
 use wheelfarm_executor::HostNetwork;
 use wheelfarm_resolve::inputs::IndexOptions;
+use wheelfarm_store::Store;
 use wheelfarm_types::Arch;
 
 use self::report::{Finding, Report};
-use crate::cli::doctor::{DoctorArgs, DoctorExecutor};
 use crate::cli::{Format, GlobalArgs};
+use crate::config::{Config, ExecutorChoice};
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
 use crate::settings::{cache_directory, host_arch};
 
-pub(crate) async fn run(
-    global: &GlobalArgs,
-    args: &DoctorArgs,
-    printer: Printer,
-) -> Result<Exit, Failure> {
+pub(crate) async fn run(global: &GlobalArgs, printer: Printer) -> Result<Exit, Failure> {
     let text = (global.format == Format::Text).then_some(printer);
     let arch = host_arch()?;
-    match args.executor {
-        DoctorExecutor::Docker => {
+    let (finding, config) = places::configuration(global);
+    match config.farm.executor.unwrap_or_default() {
+        ExecutorChoice::Auto | ExecutorChoice::Docker => {
             let mut report = Report::new("docker", text);
-            let machine = machine(&mut report, global, arch).await?;
+            report.add("configuration", finding);
+            let machine = machine(&mut report, global, &config, arch).await?;
             let runs = machine.cache.join("runs");
             docker::check(&mut report, &runs, machine.network, arch).await;
+            Ok(report.end(printer))
+        }
+        ExecutorChoice::Reapi => {
+            let mut report = Report::new("reapi", text);
+            report.add("configuration", finding);
+            let machine = machine(&mut report, global, &config, arch).await?;
+            reapi::check(&mut report, machine, &config, arch).await;
             Ok(report.end(printer))
         }
     }
@@ -46,15 +53,19 @@ pub(crate) async fn run(
 struct Machine {
     cache: PathBuf,
     network: HostNetwork,
+    store: Option<Store>,
 }
 
 /// Checks of what every executor needs here.
-async fn machine(report: &mut Report, global: &GlobalArgs, arch: Arch) -> Result<Machine, Failure> {
-    let (finding, config) = places::configuration(global);
-    report.add("configuration", finding);
+async fn machine(
+    report: &mut Report,
+    global: &GlobalArgs,
+    config: &Config,
+    arch: Arch,
+) -> Result<Machine, Failure> {
     let cache = cache_directory(global)?;
     report.add("cache", places::cache(&cache));
-    let (finding, store) = places::store(global, &config, &cache).await;
+    let (finding, store) = places::store(global, config, &cache).await;
     report.add("store", finding);
     report.add(
         "uv",
@@ -67,7 +78,11 @@ async fn machine(report: &mut Report, global: &GlobalArgs, arch: Arch) -> Result
     report.add("index", resolver::index(&settings).await);
     report.add("certificates", network::certificates(&network));
     report.add("proxies", network::proxies(&network));
-    Ok(Machine { cache, network })
+    Ok(Machine {
+        cache,
+        network,
+        store,
+    })
 }
 
 /// A number of bytes as people say it of disks and memory.

@@ -10,9 +10,9 @@ use wheelfarm_executor::HostNetwork;
 use wheelfarm_resolve::Installed;
 
 use super::Wanted;
+use crate::engine;
 use crate::exit::Failure;
 use crate::services;
-use crate::settings::engine;
 
 /// How long it may take to compile a tree, in seconds: a hundred packages take a minute.
 const SECONDS: u64 = 30 * 60;
@@ -27,7 +27,7 @@ pub(super) async fn add(
     let modules = installed.modules().map_err(JobError::from)?;
     let printer = wanted.printer;
     let log = Arc::new(move |line: &str| printer.detail(line));
-    let docker = engine(wanted.places, HostNetwork::default()).await?;
+    let docker = engine::docker(wanted.places, HostNetwork::default()).await?;
     let limits = services::limits(SECONDS);
     let compilation = Compilation {
         executor: &docker,

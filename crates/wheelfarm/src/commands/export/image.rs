@@ -13,8 +13,8 @@ use super::push::push;
 use super::report::Image;
 use super::{Wanted, failed};
 use crate::cli::export::ExportArgs;
+use crate::engine;
 use crate::exit::Failure;
-use crate::settings::engine;
 
 /// Whether an image is asked for.
 pub(super) fn is_wanted(args: &ExportArgs) -> bool {
@@ -61,7 +61,7 @@ pub(super) async fn deliver(wanted: Wanted<'_>) -> Result<Image, Failure> {
             .flush()
             .and_then(|()| archive.rewind())
             .map_err(disk)?;
-        let docker = engine(places, HostNetwork::default()).await?;
+        let docker = engine::docker(places, HostNetwork::default()).await?;
         let loaded = docker.load(archive, &name.to_string()).await;
         let pushed = match &loaded {
             Ok(_) if args.push => push(wanted, &docker, name).await.map(Some),

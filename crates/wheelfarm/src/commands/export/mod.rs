@@ -21,6 +21,7 @@ use super::selection::{self, Pull};
 use crate::cli::export::ExportArgs;
 use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::no_engine::NoEngine;
@@ -108,12 +109,12 @@ async fn find(
     let selected = &args.selection;
     let inputs = selection::inputs(selected, config)?;
     let (index, _) = index_settings::read(&inputs.index);
-    let engine = Arc::new(NoEngine);
+    let engine = Engine::none();
     let cells = selection::cells(selected, config, &places.store, &NoEngine, Pull::Never).await?;
     let parts = Parts {
         places,
         index,
-        docker: &engine,
+        engine: &engine,
         cancel,
         observer: progress.observer(),
     };

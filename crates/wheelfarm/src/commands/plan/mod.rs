@@ -12,12 +12,13 @@ use super::selection::{self, Pull};
 use crate::cli::build::PlanArgs;
 use crate::cli::{Format, GlobalArgs};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::services::{self, Choices, Parts};
-use crate::settings::{Places, cancellation, engine};
+use crate::settings::{Places, cancellation};
 
 pub(crate) async fn run(
     global: &GlobalArgs,
@@ -30,18 +31,24 @@ pub(crate) async fn run(
     let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
     let progress = Progress::new(printer);
-    let docker = Arc::new(engine(&places, network).await?);
+    let engine = Engine::open(&places, &config, network).await?;
     let work = async {
         let parts = Parts {
             places: &places,
             index,
-            docker: &docker,
+            engine: &engine,
             cancel: &cancel,
             observer: progress.observer(),
         };
         let selected = &args.selection;
-        let environments = parts.docker.as_ref();
-        let cells = selection::cells(selected, &config, &places.store, environments, Pull::Never);
+        let environments = parts.engine.environments();
+        let cells = selection::cells(
+            selected,
+            &config,
+            &places.store,
+            environments.as_ref(),
+            Pull::Never,
+        );
         let cells = cells.await?;
         let context = services::context(parts, selected, &config, &Choices::default()).await?;
         let exclude = [args.out.as_path()];
@@ -64,7 +71,7 @@ pub(crate) async fn run(
     };
     let report = work.await;
     progress.finish();
-    docker.close().await;
+    engine.close().await;
     let report = report?;
     match global.format {
         Format::Json => printer.result(report.to_json()),

@@ -19,9 +19,10 @@ use self::image::unpack;
 pub(super) use self::sentence::CheckFinding;
 use super::found::Found;
 use crate::cli::export::ExportArgs;
+use crate::engine;
 use crate::exit::Failure;
 use crate::printer::Printer;
-use crate::settings::{Places, engine};
+use crate::settings::Places;
 
 /// What is said of one image.
 #[derive(Debug, Serialize)]
@@ -57,7 +58,7 @@ pub(super) async fn check(
         return Err(Failure::usage("there is no wheel to check"));
     };
     let arch = first.cell.target.arch;
-    let docker = engine(places, HostNetwork::default()).await?;
+    let docker = engine::docker(places, HostNetwork::default()).await?;
     let mut images = Vec::new();
     let mut failure = None;
     for name in &args.check {

@@ -1,0 +1,255 @@
+//! What a cluster says of an action, as what every executor says of it.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
+use wheelfarm_build::action::{
+    Action, ActionResult, Execution, ExecutorError, ExecutorErrorKind, Exit, LogSink,
+};
+use wheelfarm_reapi::{
+    ActionResult as Remote, BlobDigest, Client, Error, ErrorKind, Metadata, Output, Tree,
+    TreeLimits,
+};
+
+use super::inputs::{OUT, STATUS, TREE_SIZE};
+use crate::error::{Result, error, hinted};
+use crate::log::Log;
+
+/// How many files an action may leave.
+const MOST_FILES: usize = 10_000;
+/// The status file holds a number and a newline.
+const STATUS_SIZE: u64 = 16;
+/// Exit codes of a command that a signal ended together with the shell around it.
+const SIGNALS: [i32; 2] = [128 + 9, 128 + 15];
+/// How much of what a sandbox printed goes into an error.
+const LAST_WORDS: usize = 500;
+
+/// For `map_err`: the cluster or the way to it failed.
+pub(super) fn failed(source: Error) -> ExecutorError {
+    let kind = match &source.kind {
+        ErrorKind::Unreachable => ExecutorErrorKind::EngineUnavailable,
+        ErrorKind::Infrastructure | ErrorKind::Corrupt | ErrorKind::MissingBlobs(_) => {
+            ExecutorErrorKind::Lost
+        }
+        ErrorKind::Source => ExecutorErrorKind::Store,
+        ErrorKind::TooLarge => ExecutorErrorKind::Output,
+        _ => ExecutorErrorKind::Engine,
+    };
+    ExecutorError {
+        kind,
+        message: source.message,
+        hint: source.hint,
+    }
+}
+
+/// Whether a result that was not run now may be taken: one of a success. Servers need not cache others, but some do, and
+/// a failure may have been the worker's.
+pub(super) fn is_success(result: &Remote) -> bool {
+    result.exit_code == 0
+}
+
+/// Fetches what a finished action left. Output that is not there any more is [`ErrorKind::MissingBlobs`].
+pub(super) async fn fetch(
+    client: &Client,
+    action: &Action,
+    result: &Remote,
+    cached: bool,
+    sink: LogSink,
+) -> Result<ActionResult, Fetching> {
+    let log = log(client, action, result, sink).await?;
+    let outputs = outputs(client, action, result).await?;
+    let status = result.files.iter().find(|file| file.path == STATUS);
+    let status = match status {
+        Some(file) => match &file.inline {
+            Some(bytes) => Some(bytes.clone()),
+            None => Some(client.read(&file.digest, STATUS_SIZE).await?),
+        },
+        None => None,
+    };
+    let exit = exit(action, result, status.as_deref(), &log).map_err(Fetching::Failed)?;
+    Ok(ActionResult {
+        exit,
+        outputs,
+        log,
+        kept: None,
+        execution: Some(execution(result.metadata.as_ref(), cached)),
+    })
+}
+
+/// Why there is nothing to fetch.
+#[derive(Debug)]
+pub(super) enum Fetching {
+    /// The client could not.
+    Client(Error),
+    /// What there is is no result.
+    Failed(ExecutorError),
+}
+
+impl From<Error> for Fetching {
+    fn from(source: Error) -> Self {
+        Self::Client(source)
+    }
+}
+
+/// What an action printed until its time was over.
+pub(super) async fn timed_out(
+    client: &Client,
+    action: &Action,
+    partial: Option<&Remote>,
+    sink: LogSink,
+) -> ActionResult {
+    let log = match partial {
+        // Its log is of use, but no part of the result.
+        Some(partial) => log(client, action, partial, sink).await.unwrap_or_default(),
+        None => Bytes::new(),
+    };
+    ActionResult {
+        exit: Exit::TimedOut,
+        outputs: BTreeMap::new(),
+        log,
+        kept: None,
+        execution: partial.map(|partial| execution(partial.metadata.as_ref(), false)),
+    }
+}
+
+/// How the command ended: as its wrapper says, which tells a failure of the command from one of what is around it.
+fn exit(
+    action: &Action,
+    result: &Remote,
+    status: Option<&[u8]>,
+    log: &[u8],
+) -> Result<Exit, ExecutorError> {
+    let told = status
+        .and_then(|status| std::str::from_utf8(status).ok())
+        .and_then(|status| status.trim().parse::<i64>().ok());
+    match told {
+        Some(code) if code == i64::from(result.exit_code) => Ok(Exit::Code(code)),
+        Some(code) => Err(error(
+            ExecutorErrorKind::Lost,
+            format!(
+                "the worker says that `{}` ended with exit code {}, its shell says {code}",
+                action.name, result.exit_code
+            ),
+        )),
+        None if SIGNALS.contains(&result.exit_code) => Err(hinted(
+            ExecutorErrorKind::Lost,
+            format!(
+                "`{}` was killed on the worker with everything around it (exit code {})",
+                action.name, result.exit_code
+            ),
+            "Mostly for want of memory: `memory` of its package says how much it needs, and a property with `{memory}` can choose a worker by it.",
+        )),
+        None => {
+            let text = String::from_utf8_lossy(log);
+            let from = text.floor_char_boundary(text.len().saturating_sub(LAST_WORDS));
+            let words = text.get(from..).unwrap_or_default().trim();
+            Err(hinted(
+                ExecutorErrorKind::Lost,
+                format!(
+                    "the sandbox for `{}` did not start on the worker (exit code {}): {words}",
+                    action.name, result.exit_code
+                ),
+                "Look at the worker's own log, at `image-mode` of [remote], and at the properties that choose workers; `wheelfarm doctor --executor reapi` tries each part.",
+            ))
+        }
+    }
+}
+
+/// What the command printed: all of it is on stderr, and what a sandbox says itself may be on stdout.
+async fn log(
+    client: &Client,
+    action: &Action,
+    result: &Remote,
+    sink: LogSink,
+) -> Result<Bytes, Error> {
+    let mut log = Log::new(action.limits.log, sink);
+    for output in [&result.stderr, &result.stdout] {
+        match output {
+            Output::Inline(bytes) => log.push(bytes),
+            Output::Stored(digest) => {
+                let mut stream = std::pin::pin!(client.stream(digest));
+                while let Some(chunk) = stream.try_next().await? {
+                    log.push(&chunk);
+                }
+            }
+        }
+    }
+    Ok(log.finish())
+}
+
+/// The files of the output directory.
+async fn outputs(
+    client: &Client,
+    action: &Action,
+    result: &Remote,
+) -> Result<BTreeMap<String, Bytes>, Fetching> {
+    let refused = |detail: String| {
+        Fetching::Failed(hinted(
+            ExecutorErrorKind::Output,
+            format!("the output of `{}` was refused: {detail}", action.name),
+            "An action leaves plain files in /build/out; raise the output limit if they are meant to be so large.",
+        ))
+    };
+    if let Some((path, _)) = result.symlinks.first() {
+        return Err(refused(format!("`{path}` is a link")));
+    }
+    let Some(directory) = result.directories.iter().find(|found| found.path == OUT) else {
+        return Ok(BTreeMap::new());
+    };
+    let tree = client.read(&directory.tree, TREE_SIZE).await?;
+    let limits = TreeLimits {
+        entries: MOST_FILES,
+        ..TreeLimits::default()
+    };
+    let tree = Tree::decode(tree, &limits)?;
+    let listing = tree.files(&limits);
+    let listing = listing.map_err(|source| refused(source.message))?;
+    if let Some((path, _)) = listing.symlinks.first() {
+        return Err(refused(format!("`{path}` is a link")));
+    }
+    let files = listing.files;
+    let total = files
+        .iter()
+        .fold(0_u64, |sum, file| sum.saturating_add(file.digest.size));
+    if total > action.limits.output {
+        return Err(refused(format!(
+            "it has {total} bytes, and may have {}",
+            action.limits.output
+        )));
+    }
+    let mut outputs = BTreeMap::new();
+    for file in files {
+        let bytes = whole(client, &file.digest).await?;
+        outputs.insert(file.path, bytes);
+    }
+    Ok(outputs)
+}
+
+/// A blob whose size was checked.
+async fn whole(client: &Client, digest: &BlobDigest) -> Result<Bytes, Error> {
+    let mut bytes = BytesMut::new();
+    let mut stream = std::pin::pin!(client.stream(digest));
+    while let Some(chunk) = stream.try_next().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+/// What the worker says of its work (REAPI v2, `ExecutedActionMetadata`).
+fn execution(metadata: Option<&Metadata>, cached: bool) -> Execution {
+    let Some(metadata) = metadata else {
+        return Execution {
+            cached,
+            ..Execution::default()
+        };
+    };
+    let between = |from: Option<f64>, to: Option<f64>| Some((to? - from?).max(0.0));
+    Execution {
+        worker: Some(metadata.worker.clone()).filter(|worker| !worker.is_empty()),
+        cached,
+        queued: between(metadata.queued, metadata.worker_start),
+        fetching: between(metadata.input_fetch_start, metadata.input_fetch_completed),
+        running: between(metadata.execution_start, metadata.execution_completed),
+    }
+}
