@@ -177,13 +177,12 @@ pub(super) async fn image(
     };
     let found = {
         let mut find = context.environments.find(&pinned);
-        match tokio::time::timeout(AT_ONCE, &mut find).await {
-            Ok(found) => found?,
+        if let Ok(found) = tokio::time::timeout(AT_ONCE, &mut find).await {
+            found?
+        } else {
             // It is here, and is on its way to where builds run.
-            Err(_) => {
-                let find = async { Ok(find.await?) };
-                context.staged(job, Stage::Environment, find).await?.0
-            }
+            let find = async { Ok(find.await?) };
+            context.staged(job, Stage::Environment, find).await?.0
         }
     };
     if let Some(image) = found {

@@ -83,14 +83,16 @@ async fn run(
     for _ in 1..ATTEMPTS {
         let result = execute(shared, action, &packed, anew, listener, cancel).await;
         let is_void = match &result {
-            Ok(_) => inputs::is_incomplete(shared, &packed).await?,
-            // Engines seldom say that inputs are missing, and then each in its own words: the storage itself is asked.
             Err(Fetching::Client(error)) => match error.kind {
                 ErrorKind::MissingBlobs(_) => true,
-                ErrorKind::Infrastructure => inputs::is_incomplete(shared, &packed).await?,
+                // Engines seldom say that inputs are missing, and then each in its own words: the storage itself is
+                // asked.
+                ErrorKind::Infrastructure | ErrorKind::Refused => {
+                    inputs::is_incomplete(shared, &packed).await?
+                }
                 _ => false,
             },
-            Err(Fetching::Failed(_)) => inputs::is_incomplete(shared, &packed).await?,
+            _ => inputs::is_incomplete(shared, &packed).await?,
         };
         if !is_void {
             return ended(shared, action, result, listener).await;

@@ -198,19 +198,18 @@ async fn stored_tree(
         .record(TREE_RECORD, archive)
         .await
         .map_err(|source| store(&source))?;
-    let tree = match record {
-        Some(record) => read_tree(shared, &record.tree).await?,
-        None => {
-            let file = shared.store.file(archive).await;
-            let file = file.map_err(|source| store(&source))?;
-            let root = tree_of_archive(file, &shared.cache, cancel).await?;
-            let record = TreeRecord {
-                tree: keep_tree(shared, root.tree()).await?,
-            };
-            let created = shared.store.create_record(TREE_RECORD, archive, &record);
-            created.await.map_err(|source| store(&source))?;
-            root.tree().clone()
-        }
+    let tree = if let Some(record) = record {
+        read_tree(shared, &record.tree).await?
+    } else {
+        let file = shared.store.file(archive).await;
+        let file = file.map_err(|source| store(&source))?;
+        let root = tree_of_archive(file, &shared.cache, cancel).await?;
+        let record = TreeRecord {
+            tree: keep_tree(shared, root.tree()).await?,
+        };
+        let created = shared.store.create_record(TREE_RECORD, archive, &record);
+        created.await.map_err(|source| store(&source))?;
+        root.tree().clone()
     };
     let tree = Arc::new(KeptTree::new(tree).map_err(failed)?);
     trees.insert(*archive, Arc::clone(&tree));

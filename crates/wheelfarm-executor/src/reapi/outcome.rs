@@ -141,9 +141,9 @@ fn exit(
             "Mostly for want of memory: `memory` of its package says how much it needs, and a property with `{memory}` can choose a worker by it.",
         )),
         None => {
-            let text = String::from_utf8_lossy(log);
-            let from = text.floor_char_boundary(text.len().saturating_sub(LAST_WORDS));
-            let words = text.get(from..).unwrap_or_default().trim();
+            let last = log.get(log.len().saturating_sub(LAST_WORDS)..);
+            let words = String::from_utf8_lossy(last.unwrap_or(log));
+            let words = words.trim();
             Err(hinted(
                 ExecutorErrorKind::Lost,
                 format!(

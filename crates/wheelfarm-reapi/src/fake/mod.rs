@@ -26,6 +26,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use crate::settings::{Settings, Tls};
 
 pub use bazel_remote_apis::build::bazel::remote::execution::v2 as messages;
+pub use bazel_remote_apis::google::protobuf::Timestamp;
 pub use bazel_remote_apis::google::rpc::Status as RpcStatus;
 pub use operations::{Step, completed, failed};
 pub use state::{Break, Call, State, Worker};
