@@ -1,5 +1,6 @@
 //! What the configuration changes of a build.
 
+use wheelfarm_tests::environment::repository;
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::sdist::Sdist;
@@ -223,4 +224,20 @@ fn what_the_configuration_says_wrong_is_said_before_anything_runs() {
             .pointer("/properties/farm/properties/python")
             .is_some()
     );
+}
+
+#[test]
+fn settings_of_remote_execution_engines_in_the_documentation_can_be_read() {
+    let text = repository().join("docs/remote-execution-engines.md");
+    let text = fs_err::read_to_string(text).unwrap();
+    let blocks: Vec<_> = text.split("```").skip(1).step_by(2).collect();
+    let blocks = blocks.iter().filter_map(|block| block.strip_prefix("toml"));
+    let mut read = 0;
+    for block in blocks {
+        let farm = Farm::new().unwrap().configure(block).unwrap();
+        let run = farm.run(["config", "show"]).unwrap();
+        assert_eq!(run.code, Some(0), "{block}\n{}", run.stderr);
+        read += 1;
+    }
+    assert!(read >= 7, "{read}");
 }
