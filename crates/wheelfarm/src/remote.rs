@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wheelfarm_executor::reapi::{ImageMode, ReapiSettings};
+use wheelfarm_executor::reapi::{ImageMode, InputPlace, ReapiSettings};
 use wheelfarm_reapi::{Identity, Settings, Tls};
 
-use crate::config::{ImageModeName, Remote, Seconds};
+use crate::config::{ImageModeName, InputsName, Remote, Seconds};
 use crate::docker_login;
 use crate::environment::variable;
 use crate::exit::Failure;
@@ -65,6 +65,11 @@ pub(crate) fn settings(remote: &Remote) -> Result<ReapiSettings, Failure> {
             },
             ImageModeName::InputRoot => ImageMode::InputRoot,
             ImageModeName::Pool => ImageMode::Pool,
+        },
+        inputs: match (remote.inputs, remote.image_mode) {
+            (Some(InputsName::Root), _) => InputPlace::Root,
+            (Some(InputsName::Directory), _) | (None, ImageModeName::Pool) => InputPlace::Directory,
+            (None, _) => InputPlace::Root,
         },
         properties: remote.properties.clone(),
         network_properties: remote.network_properties.clone(),

@@ -20,14 +20,14 @@ use super::kept::KeptTree;
 use super::outcome::failed;
 use super::properties::properties;
 use super::root::tree_of_archive;
-use super::settings::ImageMode;
+use super::settings::InputPlace;
 use super::stored::Stored;
 use crate::error::{Result, error, store};
 
 /// Runs the command, and says that it did.
 const WRAPPER: &str = include_str!("wrapper.sh");
 /// Puts inputs in their places first.
-const POOL: &str = include_str!("pool.sh");
+const PLACES: &str = include_str!("places.sh");
 /// What the wrapper leaves beside the outputs: the command's exit code.
 pub(super) const STATUS: &str = "status";
 /// The directory of the outputs, in the working directory.
@@ -268,16 +268,25 @@ async fn size(shared: &Shared, digest: &Digest) -> Result<u64> {
     Ok(size)
 }
 
-/// The command in its wrapper; where workers are in the image, in one more that puts inputs in their places.
+/// The command in its wrapper; where inputs lie in a directory, in one more that puts them in their places.
 fn arguments(shared: &Shared, action: &Action) -> Vec<String> {
     let mut arguments = Vec::new();
-    if shared.settings.image_mode == ImageMode::Pool {
+    if shared.settings.inputs == InputPlace::Directory {
         let trees = action.trees.keys().map(String::as_str);
         let places = [INPUT_DIR, TOOL_DIR, WORK_DIR].into_iter().chain(trees);
         let places: Vec<_> = places.map(below).collect();
         let network = if action.network { "yes" } else { "no" };
-        arguments
-            .extend(["/bin/sh", "-c", POOL, "pool", network, &places.join(" ")].map(str::to_owned));
+        arguments.extend(
+            [
+                "/bin/sh",
+                "-c",
+                PLACES,
+                "places",
+                network,
+                &places.join(" "),
+            ]
+            .map(str::to_owned),
+        );
     }
     arguments.extend(["/bin/sh", "-c", WRAPPER, "wheelfarm"].map(str::to_owned));
     arguments.extend(action.command.iter().cloned());

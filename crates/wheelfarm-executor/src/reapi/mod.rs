@@ -32,7 +32,7 @@ use wheelfarm_store::Store;
 
 pub use self::root::{LeftOut, RootImage, tree_of_archive};
 pub use self::services::Sent;
-pub use self::settings::{ImageMode, ReapiSettings};
+pub use self::settings::{ImageMode, InputPlace, ReapiSettings};
 use crate::docker::Docker;
 use crate::error::Result;
 

@@ -14,6 +14,8 @@ pub struct ReapiSettings {
     pub connection: Settings,
     /// How actions get the image that they run in.
     pub image_mode: ImageMode,
+    /// Where actions find their inputs.
+    pub inputs: InputPlace,
     /// Platform properties of every action, by name. Values may have placeholders: see [`super::properties`].
     pub properties: BTreeMap<String, String>,
     /// Further properties of actions that may use the network.
@@ -28,6 +30,16 @@ pub struct ReapiSettings {
     pub cores: u32,
     /// How long an action may wait for a worker.
     pub queue_timeout: Duration,
+}
+
+/// Where actions find their inputs: REAPI only says that they are below the directory that an action starts in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InputPlace {
+    /// At the top of the image's file system, as buildbox has it.
+    #[default]
+    Root,
+    /// In a new directory for each action, beside the image's files: as most engines have it.
+    Directory,
 }
 
 /// How actions get the image that they run in: REAPI itself does not say.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::Environments;
 use wheelfarm_build::action::{Action, ActionResult, Executor, ExecutorError, Limits, LogSink};
 use wheelfarm_build::environment::{EnvironmentRecipe, EnvironmentRecord, PackageManager};
-use wheelfarm_executor::reapi::{ImageMode, Reapi, ReapiSettings};
+use wheelfarm_executor::reapi::{ImageMode, InputPlace, Reapi, ReapiSettings};
 use wheelfarm_reapi::BlobDigest;
 use wheelfarm_reapi::fake::{Fake, Options, RpcStatus, State, Step, messages};
 use wheelfarm_store::Store;
@@ -36,6 +36,7 @@ impl Cluster {
         let settings = ReapiSettings {
             connection: fake.settings(),
             image_mode: ImageMode::Pool,
+            inputs: InputPlace::Directory,
             properties: [
                 ("pool", "{image}-{packages}"),
                 ("cpu", "{cores}"),

@@ -19,7 +19,7 @@ use wheelfarm_types::{ProjectName, PythonVersion, Target};
 
 pub(crate) use self::index::Index;
 pub(crate) use self::keys::SCHEMA;
-pub(crate) use self::remote::{ImageModeName, Remote};
+pub(crate) use self::remote::{ImageModeName, InputsName, Remote};
 pub(crate) use self::upstream::Upstream;
 pub(crate) use self::values::{ExecutorChoice, Seconds};
 use crate::cli::GlobalArgs;

@@ -22,6 +22,7 @@ pub(crate) struct Remote {
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) image_mode: ImageModeName,
     pub(crate) image_property: Option<String>,
+    pub(crate) inputs: Option<InputsName>,
     pub(crate) registry: Option<String>,
     pub(crate) properties: BTreeMap<String, String>,
     pub(crate) network_properties: BTreeMap<String, String>,
@@ -44,6 +45,16 @@ pub(crate) enum ImageModeName {
     InputRoot,
     /// Workers run in it.
     Pool,
+}
+
+/// Where actions find their inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum InputsName {
+    /// At the top of the image's file system.
+    Root,
+    /// In a directory beside the image's files.
+    Directory,
 }
 
 impl Remote {

@@ -1,7 +1,7 @@
-# For workers that are in the image themselves: there, inputs lie in a new directory for each action, and the working
-# directory is /build in it. What is built must not depend on that, so both get the places that they have elsewhere: in a
+# For engines that lay inputs into a new directory for each action, beside the image's own files; the working directory is
+# `build` in it. What is built must not depend on that, so both get the places that they have elsewhere: in a
 # mount namespace of their own, with a network namespace of its own unless the action may use the network.
-# usage: pool.sh NETWORK 'PLACE...' COMMAND...
+# usage: places.sh NETWORK 'PLACE...' COMMAND...
 set -eu
 root=${PWD%/build}
 network=$1
