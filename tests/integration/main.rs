@@ -42,6 +42,7 @@ mod publishing;
 mod pushing;
 mod pythons;
 mod refresh;
+mod remote_engines;
 mod repair_options;
 mod reports;
 mod reproducible;

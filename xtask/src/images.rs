@@ -7,8 +7,8 @@ use wheelfarm_tests::anyhow::{Result, bail};
 use wheelfarm_tests::docker::Engine;
 use wheelfarm_tests::environment::{architecture, kept_directory, target_directory};
 
-use crate::{bases, remote_execution};
 use crate::steps::{cargo, show};
+use crate::{bases, remote_execution};
 
 const NAMES: [&str; 3] = ["debian-11", "debian-12", "debian-13"];
 
