@@ -176,7 +176,11 @@ fn a_cluster_that_is_not_there_is_named_at_once() {
     assert!(run.stderr.contains("grpc://127.0.0.1:1"), "{}", run.stderr);
     let doctor = farm.run(["doctor"]).unwrap();
     assert_eq!(doctor.code, Some(4), "{}", doctor.stdout);
-    assert!(doctor.stdout.contains("failed   cluster"), "{}", doctor.stdout);
+    assert!(
+        doctor.stdout.contains("failed   cluster"),
+        "{}",
+        doctor.stdout
+    );
 }
 
 #[test]
@@ -210,8 +214,17 @@ fn a_build_that_fails_on_the_cluster_fails_as_it_does_in_docker() {
             .unwrap();
         assert_eq!(run.code, Some(3), "{}", run.stderr);
         let report = run.report().unwrap();
-        assert!(report.failures[0].message.contains("exit code"), "{:?}", report.failures);
-        assert!(report.failures[0].tail.iter().any(|line| line.contains("the reason")));
+        assert!(
+            report.failures[0].message.contains("exit code"),
+            "{:?}",
+            report.failures
+        );
+        assert!(
+            report.failures[0]
+                .tail
+                .iter()
+                .any(|line| line.contains("the reason"))
+        );
         assert_eq!((report.containers, report.hits), (1, Some(0)));
     }
 }

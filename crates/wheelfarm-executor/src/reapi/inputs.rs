@@ -2,6 +2,7 @@
 //! what the storage lacks.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -26,6 +27,10 @@ use crate::error::{Result, error, store};
 
 /// Runs the command, and says that it did.
 const WRAPPER: &str = include_str!("wrapper.sh");
+/// The digests of the inputs, for the wrapper.
+const LIST: &str = "/in/.wheelfarm.sha256";
+/// What the wrapper leaves instead of an exit code where they are not what they should be.
+pub(super) const DAMAGED: &str = "damaged";
 /// Puts inputs in their places first.
 const PLACES: &str = include_str!("places.sh");
 /// What the wrapper leaves beside the outputs: the command's exit code.
@@ -56,7 +61,8 @@ pub(super) struct Packed {
     /// Its digest names it in the action cache.
     pub(super) encoded: EncodedAction,
     image: Arc<RemoteImage>,
-    directories: BTreeMap<BlobDigest, Bytes>,
+    /// The directories, and what else is made here.
+    given: BTreeMap<BlobDigest, Bytes>,
     files: Vec<BlobDigest>,
     trees: Vec<(Digest, Arc<KeptTree>)>,
 }
@@ -78,6 +84,7 @@ pub(super) async fn pack(
             .map_err(|source| bad_input(action, &source))?;
     }
     let mut files = Vec::new();
+    let mut list = String::new();
     let inputs = action
         .inputs
         .iter()
@@ -96,7 +103,17 @@ pub(super) async fn pack(
         builder
             .file(&path, digest, executable)
             .map_err(|source| bad_input(action, &source))?;
+        // Others would have to be escaped, and no wheel and no source has such a name.
+        if !path.contains(['\\', '\n']) {
+            // Writing to a string cannot fail.
+            let _infallible = writeln!(list, "{}  /{path}", digest.hash);
+        }
     }
+    let list = Bytes::from(list);
+    let list_digest = BlobDigest::of(&list);
+    builder
+        .file(below(LIST), list_digest, false)
+        .map_err(|source| bad_input(action, &source))?;
     let mut trees = Vec::new();
     for (directory, archive) in &action.trees {
         let tree = stored_tree(shared, archive, cancel).await?;
@@ -109,7 +126,7 @@ pub(super) async fn pack(
         .finish()
         .map_err(|source| bad_input(action, &source))?;
     let command = CommandSpec {
-        arguments: arguments(shared, action),
+        arguments: arguments(shared, action, &list_digest.hash),
         environment: environment(action, &image),
         output_paths: vec![OUT.to_owned(), STATUS.to_owned()],
         working_directory: below(WORK_DIR).to_owned(),
@@ -118,10 +135,12 @@ pub(super) async fn pack(
             .collect(),
     };
     let encoded = wheelfarm_reapi::action(&command, &root.root, action.limits.time, false, &[]);
+    let mut given = root.directories;
+    given.insert(list_digest, list);
     Ok(Packed {
         encoded,
         image,
-        directories: root.directories,
+        given,
         files,
         trees,
     })
@@ -140,7 +159,7 @@ pub(super) async fn send(
     }
     let source: Arc<dyn Source> = Arc::new(Stored(shared.store.clone()));
     let given = packed
-        .directories
+        .given
         .iter()
         .map(|(digest, bytes)| (*digest, bytes.clone()));
     let blobs = given
@@ -167,12 +186,7 @@ pub(super) async fn is_incomplete(shared: &Shared, packed: &Packed) -> Result<bo
             return Ok(true);
         }
     }
-    let own: Vec<_> = packed
-        .directories
-        .keys()
-        .chain(&packed.files)
-        .copied()
-        .collect();
+    let own: Vec<_> = packed.given.keys().chain(&packed.files).copied().collect();
     let missing = client.find_missing(&own).await.map_err(failed)?;
     Ok(!missing.is_empty())
 }
@@ -269,7 +283,7 @@ async fn size(shared: &Shared, digest: &Digest) -> Result<u64> {
 }
 
 /// The command in its wrapper; where inputs lie in a directory, in one more that puts them in their places.
-fn arguments(shared: &Shared, action: &Action) -> Vec<String> {
+fn arguments(shared: &Shared, action: &Action, list: &Digest) -> Vec<String> {
     let mut arguments = Vec::new();
     if shared.settings.inputs == InputPlace::Directory {
         let trees = action.trees.keys().map(String::as_str);
@@ -288,7 +302,9 @@ fn arguments(shared: &Shared, action: &Action) -> Vec<String> {
             .map(str::to_owned),
         );
     }
-    arguments.extend(["/bin/sh", "-c", WRAPPER, "wheelfarm"].map(str::to_owned));
+    let list = list.to_string();
+    let wrapper = ["/bin/sh", "-c", WRAPPER, "wheelfarm", LIST, &list];
+    arguments.extend(wrapper.map(str::to_owned));
     arguments.extend(action.command.iter().cloned());
     arguments
 }

@@ -12,7 +12,7 @@ use wheelfarm_reapi::{
     TreeLimits,
 };
 
-use super::inputs::{OUT, STATUS, TREE_SIZE};
+use super::inputs::{DAMAGED, OUT, STATUS, TREE_SIZE};
 use crate::error::{Result, error, hinted};
 use crate::log::Log;
 
@@ -120,9 +120,20 @@ fn exit(
     status: Option<&[u8]>,
     log: &[u8],
 ) -> Result<Exit, ExecutorError> {
-    let told = status
-        .and_then(|status| std::str::from_utf8(status).ok())
-        .and_then(|status| status.trim().parse::<i64>().ok());
+    let told = status.and_then(|status| std::str::from_utf8(status).ok());
+    let told = told.map_or("", str::trim);
+    if told == DAMAGED {
+        return Err(hinted(
+            ExecutorErrorKind::Lost,
+            format!(
+                "the cluster's storage handed inputs of `{}` out that are not what they should be: {}",
+                action.name,
+                last_words(log)
+            ),
+            "A full disk or a broken one can do that. Whoever runs the storage has to remove those blobs, or all: wheelfarm sends again what is missing.",
+        ));
+    }
+    let told = told.parse::<i64>().ok();
     match told {
         Some(code) if code == i64::from(result.exit_code) => Ok(Exit::Code(code)),
         Some(code) => Err(error(
@@ -141,9 +152,7 @@ fn exit(
             "Mostly for want of memory: `memory` of its package says how much it needs, and a property with `{memory}` can choose a worker by it.",
         )),
         None => {
-            let last = log.get(log.len().saturating_sub(LAST_WORDS)..);
-            let words = String::from_utf8_lossy(last.unwrap_or(log));
-            let words = words.trim();
+            let words = last_words(log);
             Err(hinted(
                 ExecutorErrorKind::Lost,
                 format!(
@@ -154,6 +163,14 @@ fn exit(
             ))
         }
     }
+}
+
+/// The end of a log.
+fn last_words(log: &[u8]) -> String {
+    let last = log.get(log.len().saturating_sub(LAST_WORDS)..);
+    String::from_utf8_lossy(last.unwrap_or(log))
+        .trim()
+        .to_owned()
 }
 
 /// What the command printed: all of it is on stderr, and what a sandbox says itself may be on stdout.

@@ -108,6 +108,21 @@ async fn an_exit_code_that_the_shell_does_not_confirm_is_not_believed() {
     assert!(error.message.contains("its shell says 2"), "{error}");
 }
 
+#[tokio::test]
+async fn inputs_that_are_not_what_they_should_be_are_the_storages_fault() {
+    let cluster = Cluster::start().await;
+    cluster.fake.state().work(|state, _| {
+        let mut damaged = result(state, 1);
+        damaged.output_files[0].digest = Some(digest(state.put("damaged\n")));
+        damaged.stderr_digest = Some(digest(state.put("/in/a/b: FAILED\n")));
+        completed(damaged)
+    });
+    let action = cluster.action().await;
+    let error = cluster.run(&action).await.unwrap_err();
+    assert_eq!(error.kind, ExecutorErrorKind::Lost);
+    assert!(error.message.contains("/in/a/b: FAILED"), "{error}");
+}
+
 /// Makes the output directory of an action.
 type Output = Box<dyn Fn(&State) -> messages::OutputDirectory + Send + Sync>;
 
