@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::endpoint::Endpoint;
 
 /// Streams that stay open on one connection.
-const STREAMS: usize = 50;
+const STREAMS: usize = 20;
 
 /// As many connections to an endpoint as its open streams need.
 pub(crate) struct Lanes {
@@ -68,15 +68,24 @@ impl Lanes {
 }
 
 impl Client {
-    /// Whether the server still hears what is said on a connection. Some say nothing while an action is executed, so
-    /// that a silent stream means nothing; and pings may not be sent as often as one would like to know.
-    pub(crate) async fn is_alive(&self, lane: &Lane) -> bool {
+    /// Whether a connection leads nowhere, although the server is there. Some servers say nothing while an action is
+    /// executed, so that a silent stream means nothing; and pings may not be sent as often as one would like to know.
+    pub(crate) async fn is_dead(&self, lane: &Lane) -> bool {
+        if self.is_answered(lane.channel.clone()).await {
+            return false;
+        }
+        // A busy server answers on no connection: then another would not help either.
+        self.is_answered(self.shared.lanes.endpoint.connection())
+            .await
+    }
+
+    /// Whether the server answers on this connection. Whatever it answers, it did.
+    async fn is_answered(&self, channel: Channel) -> bool {
         let message = GetCapabilitiesRequest {
             instance_name: self.shared.instance.clone(),
         };
-        let mut calls = CapabilitiesClient::new(lane.channel.clone());
+        let mut calls = CapabilitiesClient::new(channel);
         let call = calls.get_capabilities(self.request(message, None));
-        // Whatever it answers, it did.
         timeout(self.shared.calls.silence(), call).await.is_ok()
     }
 }

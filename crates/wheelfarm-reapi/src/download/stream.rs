@@ -27,7 +27,7 @@ struct Reading {
     /// Bytes of content that came, which is where to go on after a break.
     received: u64,
     connection: Option<Connection>,
-    /// Content that may be handed out: all but the last of it, until the digest is known to be right.
+    /// Content that may be handed out. The last of it comes here together with the news that all is right.
     held: VecDeque<Bytes>,
     whole: bool,
 }
@@ -73,7 +73,7 @@ impl Reading {
             return verified(&self.digest, Bytes::new()).map(|_| None);
         }
         loop {
-            if self.whole || self.held.len() > 1 {
+            if self.whole || !self.held.is_empty() {
                 return Ok(self.held.pop_front());
             }
             let status = match self.advance().await {

@@ -111,8 +111,8 @@ impl<'a> Following<'a> {
             let message = tokio::select! {
                 message = stream.message() => message,
                 () = reached(queue_deadline) => return Err(self.queued_too_long()),
-                () = sleep(self.client.shared.calls.silence()) => {
-                    if self.client.is_alive(lane).await {
+                dead = self.is_dead(lane) => {
+                    if !dead {
                         continue;
                     }
                     self.client.shared.lanes.close(lane);
@@ -136,6 +136,12 @@ impl<'a> Following<'a> {
                 Err(status) => return Ok(Attended::Broken(status)),
             }
         }
+    }
+
+    /// After a time of silence: whether the connection leads nowhere.
+    async fn is_dead(&self, lane: &Lane) -> bool {
+        sleep(self.client.shared.calls.silence()).await;
+        self.client.is_dead(lane).await
     }
 
     async fn open(

@@ -182,7 +182,8 @@ fn serve(state: &Arc<State>, options: &Options, address: SocketAddr) -> (Runtime
         })
         .expect("a port for a server");
     let address = incoming.local_addr().expect("the port of a server");
-    let mut server = Server::builder();
+    // As servers are set up that are found on the net.
+    let mut server = Server::builder().max_concurrent_streams(100);
     if let Some(tls) = &options.tls {
         let mut config =
             ServerTlsConfig::new().identity(Identity::from_pem(&tls.certificate, &tls.key));
