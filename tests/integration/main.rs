@@ -44,6 +44,7 @@ mod pushing;
 mod pythons;
 mod refresh;
 mod remote_builds;
+mod remote_cluster;
 mod remote_engines;
 mod remote_faults;
 mod repair_options;

@@ -67,9 +67,8 @@ pub(crate) fn settings(remote: &Remote) -> Result<ReapiSettings, Failure> {
             ImageModeName::Pool => ImageMode::Pool,
         },
         inputs: match (remote.inputs, remote.image_mode) {
-            (Some(InputsName::Root), _) => InputPlace::Root,
             (Some(InputsName::Directory), _) | (None, ImageModeName::Pool) => InputPlace::Directory,
-            (None, _) => InputPlace::Root,
+            _ => InputPlace::Root,
         },
         properties: remote.properties.clone(),
         network_properties: remote.network_properties.clone(),
