@@ -133,6 +133,8 @@ fn root_arguments(
         ImageRole::Runtime => &recipe.runtime_packages,
     };
     command
+        // Engines bring their own, and who unpacks the image without being root cannot make them.
+        .arg("--skip=output/dev")
         .arg(format!("--architectures={}", debian_arch(target.arch)))
         .arg(format!("--include={}", packages.join(",")));
     let musl = matches!(target.libc, Libc::Musl { .. });
