@@ -31,7 +31,7 @@ impl Executor for Reapi {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
         let run = async move {
-            let run = run(&self.shared, action, &listener, cancel);
+            let run = run(&self.shared, action, &listener, cancel).boxed();
             // Whatever it waits for: the client takes an action back when its future is dropped.
             match cancel.run_until_cancelled(run).await {
                 Some(result) => result,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, ActionResult, Exit, LogSink};
 use wheelfarm_build::catalogue::Catalogue;
 use wheelfarm_tests::anyhow::{Context, Result, bail, ensure};
@@ -93,7 +94,7 @@ impl Ours {
         let log: LogSink = std::sync::Arc::new(|_| {});
         let sent = client
             .reapi
-            .push_runtime(image, log, &Default::default())
+            .push_runtime(image, log, &CancellationToken::new())
             .await?;
         let mut inputs = BTreeMap::new();
         for (number, file) in files().into_iter().enumerate() {

@@ -15,8 +15,8 @@ use super::measure::{processor, resident};
 const FLIGHT: usize = 16;
 /// After so many, memory should not grow any more.
 const WARM: usize = 200;
-/// Actions for the engine's own limit.
-const LIMIT: usize = 60;
+/// Actions for the engine's own limit, before and again after: other work shares the machine.
+const LIMIT: usize = 32;
 /// Each leaves its number.
 const SCRIPT: &str = "echo $NUMBER >out/number";
 /// Numbers that no other part of the benchmark has.
@@ -24,7 +24,8 @@ const FIRST: usize = 1_000_000;
 
 /// Has `count` actions executed and prints a line of the table.
 pub(super) async fn run(engine: &Engine, ours: &Arc<Ours>, count: usize) -> Result<()> {
-    let limit = limit(engine, ours).await?;
+    let floor = Floor::prepare(ours, engine).await?;
+    let limit_before = limit(&floor, FIRST).await?;
     let before = ours.client.reapi.started();
     let mut seen = vec![0_u32; count];
     let (mut warm, mut most) = (0.0_f64, 0.0_f64);
@@ -51,6 +52,7 @@ pub(super) async fn run(engine: &Engine, ours: &Arc<Ours>, count: usize) -> Resu
     }
     let seconds = start.elapsed().as_secs_f64();
     let used = processor()? - used;
+    let limit = f64::midpoint(limit_before, limit(&floor, FIRST + LIMIT).await?);
     let lost = seen.iter().filter(|seen| **seen == 0).count();
     let doubled = seen.iter().filter(|seen| **seen > 1).count();
     let executed = ours.client.reapi.started() - before;
@@ -80,12 +82,12 @@ async fn one(ours: Arc<Ours>, number: usize) -> Result<usize> {
     left.checked_sub(FIRST).context("it left another number")
 }
 
-/// Actions in a second that the engine does for who does nothing else: they are there before.
-async fn limit(engine: &Engine, ours: &Ours) -> Result<f64> {
-    let floor = Floor::prepare(ours, engine).await?;
+/// Actions in a second that the engine does for who does nothing else: they are there before. Their numbers begin at
+/// `first`.
+async fn limit(floor: &Floor<'_>, first: usize) -> Result<f64> {
     let mut sent = Vec::new();
-    for number in 0..LIMIT {
-        sent.push(floor.send(SCRIPT, FIRST + number).await?);
+    for number in first..first + LIMIT {
+        sent.push(floor.send(SCRIPT, number).await?);
     }
     let start = Instant::now();
     let places = tokio::sync::Semaphore::new(FLIGHT);

@@ -79,7 +79,7 @@ fn settings(arguments: &[String]) -> Result<Settings> {
     let mut settings = Settings {
         parts: PARTS.map(str::to_owned).into(),
         engines: ENGINES.map(str::to_owned).into(),
-        actions: 2000,
+        actions: 200,
     };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
