@@ -2,7 +2,7 @@
 
 use wheelfarm_tests::anyhow::{Context, Result, ensure};
 
-use super::engine::{Engine, FILES};
+use super::engine::{Engine, FILE_SIZE, FILES};
 
 /// Where its files lie.
 const INPUTS: &str = "/tmp/bench/in";
@@ -25,9 +25,9 @@ impl<'a> Trexe<'a> {
     /// Puts as many inputs there as ours have.
     pub(super) fn prepare(engine: &'a Engine, root: &str) -> Result<Self> {
         let make =
-            "mkdir -p $0; for n in $(seq 0 $1); do head -c 65536 /dev/urandom >$0/file-$n; done";
-        let last = (FILES - 1).to_string();
-        engine.run(&["bash", "-euc", make, INPUTS, &last])?;
+            "mkdir -p $0; for n in $(seq 0 $1); do head -c $2 /dev/urandom >$0/file-$n; done";
+        let (last, size) = ((FILES - 1).to_string(), FILE_SIZE.to_string());
+        engine.run(&["bash", "-euc", make, INPUTS, &last, &size])?;
         let mut properties = vec![format!("chrootRootDigest={root}")];
         let others = engine.properties();
         properties.extend(others.iter().map(|(name, value)| format!("{name}={value}")));
