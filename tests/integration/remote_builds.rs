@@ -1,6 +1,6 @@
 //! Builds on a Remote Execution cluster: buildbox-casd, a complete one on one node.
 
-use wheelfarm_tests::environment::scratch_directory;
+use wheelfarm_tests::environment::{scratch_directory, variable};
 use wheelfarm_tests::farm::{Farm, Run};
 use wheelfarm_tests::registry::{Access, Registry};
 use wheelfarm_tests::remote_execution::{Casd, CasdSettings};
@@ -11,6 +11,7 @@ use crate::support::{main_job, needs_docker};
 
 /// Where no engine is.
 const NOWHERE: &str = "unix:///nonexistent/docker.sock";
+const USER: &str = "properties = { unixUID = '65532', unixGID = '65532' }";
 /// What makes of an action what Docker makes of it.
 const CHROOT: &str = "image-mode = 'chroot'\nproperties = { unixUID = '65532', unixGID = '65532' }";
 
@@ -83,9 +84,45 @@ fn who_has_no_engine_builds_in_what_others_have_sent() {
     assert!(hint.contains("--executor reapi"), "{hint}");
 }
 
+const UJSON: [&str; 6] = [
+    "ujson",
+    "--from-source",
+    "ujson",
+    "--image",
+    "debian-13",
+    "--no-build-tag",
+];
+
+/// Builds on `casd` with `settings` what Docker builds.
+fn makes_the_same_bytes(casd: &Casd, settings: &[&str]) {
+    let docker = Farm::new().unwrap();
+    let expected = build(&docker, &UJSON);
+    let expected = expected.wheel("ujson", "3.13").unwrap();
+    for settings in settings {
+        let farm = farm_on(&grpc(casd), settings);
+        let report = build(&farm, &UJSON);
+        let wheel = report.wheel("ujson", "3.13").unwrap();
+        assert_eq!(wheel.sha256, expected.sha256, "{settings}");
+        // Each names the image another way, so it is another action.
+        assert!(report.containers > 0, "{settings}");
+    }
+}
+
 #[test]
-fn each_way_of_getting_an_image_makes_the_same_bytes() {
+fn a_root_among_the_inputs_makes_the_same_bytes() {
     needs_docker!();
+    let casd = Casd::shared().unwrap();
+    let merged = format!("image-mode = 'input-root'\n{USER}");
+    makes_the_same_bytes(&casd, &[&merged]);
+}
+
+#[test]
+fn an_image_of_a_registry_and_a_pool_make_the_same_bytes() {
+    needs_docker!();
+    // Takes minutes: images are pushed, pulled and unpacked.
+    if variable("WHEELFARM_TEST_CLUSTER").is_none() {
+        return;
+    }
     // The registry has one name for who pushes and who pulls: that of this machine.
     let casd = Casd::with(&CasdSettings {
         host_network: true,
@@ -94,31 +131,44 @@ fn each_way_of_getting_an_image_makes_the_same_bytes() {
     .unwrap();
     let directory = scratch_directory().unwrap().join("remote-registry");
     let registry = Registry::start(&directory, Access::Open).unwrap();
-    let user = "properties = { unixUID = '65532', unixGID = '65532' }";
     let by_name = format!(
-        "image-mode = 'container-image'\nregistry = '{}/farm'\n{user}",
+        "image-mode = 'container-image'\nregistry = '{}/farm'\n{USER}",
         registry.host().replace("localhost", "127.0.0.1")
     );
-    let merged = format!("image-mode = 'input-root'\n{user}");
-    let wanted = [
-        "ujson",
-        "--from-source",
-        "ujson",
-        "--image",
-        "debian-13",
-        "--no-build-tag",
-    ];
-    let docker = Farm::new().unwrap();
-    let expected = build(&docker, &wanted);
-    let expected = expected.wheel("ujson", "3.13").unwrap();
-    for settings in [CHROOT, &merged, &by_name] {
-        let farm = farm_on(&grpc(&casd), settings);
-        let report = build(&farm, &wanted);
-        let wheel = report.wheel("ujson", "3.13").unwrap();
-        assert_eq!(wheel.sha256, expected.sha256, "{settings}");
-        // Each names the image another way, so it is another action.
-        assert!(report.containers > 0, "{settings}");
-    }
+    makes_the_same_bytes(&casd, &[&by_name]);
+    drop(casd);
+
+    // Workers in the builder image itself, with a program from elsewhere.
+    let image = "wheelfarm-test/pool:latest";
+    build_image(
+        image,
+        "FROM wheelfarm/debian-13:x86_64\n\
+         COPY --from=wheelfarm/buildbox:latest / /buildbox\n\
+         RUN cp /buildbox/usr/local/bin/node /buildbox/usr/local/bin/sandbox /usr/local/bin/ \\\n\
+         && mkdir -p /var/lib/casd \\\n\
+         && for name in buildbox-casd buildbox-run-hosttools; do \\\n\
+         printf '#!/bin/sh\\nexec /buildbox/lib64/ld-linux-x86-64.so.2 --library-path /buildbox/lib/x86_64-linux-gnu:/buildbox/usr/lib/x86_64-linux-gnu /buildbox/usr/bin/%s \"$@\"\\n' $name >/usr/bin/$name && chmod 755 /usr/bin/$name; done\n\
+         ENTRYPOINT [\"node\"]\n",
+    );
+    let casd = Casd::with(&CasdSettings {
+        runner: "hosttools",
+        image,
+        ..CasdSettings::default()
+    })
+    .unwrap();
+    makes_the_same_bytes(&casd, &["image-mode = 'pool'"]);
+}
+
+/// Makes an image of what a Dockerfile says.
+fn build_image(tag: &str, dockerfile: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    fs_err::write(directory.path().join("Dockerfile"), dockerfile).unwrap();
+    let mut docker = std::process::Command::new("docker");
+    docker
+        .env("DOCKER_BUILDKIT", "0")
+        .args(["build", "--quiet", "--tag", tag])
+        .arg(directory.path());
+    wheelfarm_tests::process::run(&mut docker).unwrap();
 }
 
 #[test]

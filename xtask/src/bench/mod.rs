@@ -8,6 +8,7 @@ mod edit;
 mod farm;
 mod index;
 mod plan;
+mod remote;
 mod repair;
 mod verdicts;
 mod wheels;
@@ -18,7 +19,7 @@ struct Bench {
     run: fn(&[String]) -> Result<()>,
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench {
         name: "edit",
         help: "edit thousands of real ELF objects, beside patchelf",
@@ -43,6 +44,11 @@ const BENCHES: [Bench; 7] = [
         name: "plan",
         help: "plan thousands of made-up jobs: time and memory of each",
         run: plan::run,
+    },
+    Bench {
+        name: "remote",
+        help: "Remote Execution beside the engines' own clients; `--only PART,...`, `--engine NAME`, `--actions N`",
+        run: remote::run,
     },
     Bench {
         name: "verdicts",

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{
     Action, ActionResult, Executor, ExecutorError, ExecutorErrorKind, Listener, Place,
@@ -31,7 +31,7 @@ impl Executor for Reapi {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
         let run = async move {
-            let run = run(&self.shared, action, &listener, cancel);
+            let run = run(&self.shared, action, &listener, cancel).boxed();
             // Whatever it waits for: the client takes an action back when its future is dropped.
             match cancel.run_until_cancelled(run).await {
                 Some(result) => result,
@@ -83,6 +83,7 @@ async fn run(
     for _ in 1..ATTEMPTS {
         let result = execute(shared, action, &packed, anew, listener, cancel).await;
         let is_void = match &result {
+            Err(Fetching::Void) => true,
             Err(Fetching::Client(error)) => match error.kind {
                 ErrorKind::MissingBlobs(_) => true,
                 // Engines seldom say that inputs are missing, and then each in its own words: the storage itself is
@@ -92,7 +93,7 @@ async fn run(
                 }
                 _ => false,
             },
-            _ => inputs::is_incomplete(shared, &packed).await?,
+            _ => false,
         };
         if !is_void {
             return ended(shared, action, result, listener).await;
@@ -102,7 +103,7 @@ async fn run(
         anew = true;
     }
     let result = execute(shared, action, &packed, anew, listener, cancel).await;
-    if inputs::is_incomplete(shared, &packed).await? {
+    if matches!(result, Err(Fetching::Client(_))) && inputs::is_incomplete(shared, &packed).await? {
         return Err(forgetful(action));
     }
     ended(shared, action, result, listener).await
@@ -158,7 +159,8 @@ async fn cached(
     }
 }
 
-/// Has the action executed, `anew` whatever the action cache says, and fetches what it left.
+/// Has the action executed, `anew` whatever the action cache says, and fetches what it left. That counts only if all its
+/// inputs are in storage after its end.
 async fn execute(
     shared: &Shared,
     action: &Action,
@@ -197,14 +199,19 @@ async fn execute(
         return Box::pin(again).await;
     }
     let sink = Arc::clone(&listener.log);
-    fetch(
+    let fetched = fetch(
         &shared.client,
         action,
         &executed.result,
         executed.cached,
         sink,
-    )
-    .await
+    );
+    // It has ended, so both can be asked at once.
+    let (fetched, is_incomplete) = join(fetched, inputs::is_incomplete(shared, packed)).await;
+    if is_incomplete.map_err(Fetching::Failed)? {
+        return Err(Fetching::Void);
+    }
+    fetched
 }
 
 /// What is told of how an action ended.
@@ -217,6 +224,7 @@ async fn ended(
     let error = match result {
         Ok(result) => return Ok(result),
         Err(Fetching::Failed(error)) => return Err(error),
+        Err(Fetching::Void) => return Err(forgetful(action)),
         Err(Fetching::Client(error)) => error,
     };
     match error.kind {

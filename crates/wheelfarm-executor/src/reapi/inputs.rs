@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures::future::{try_join, try_join_all};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, ExecutorErrorKind, INPUT_DIR, LogSink, TOOL_DIR, WORK_DIR};
@@ -180,15 +181,18 @@ pub(super) async fn is_incomplete(shared: &Shared, packed: &Packed) -> Result<bo
     let now = Instant::now();
     let client = &shared.client;
     let trees = packed.trees.iter().map(|(_, tree)| tree.as_ref());
-    for tree in packed.image.tree.iter().chain(trees) {
-        let missing = tree.missing_since(client, now).await.map_err(failed)?;
-        if !missing.is_empty() {
-            return Ok(true);
-        }
-    }
-    let own: Vec<_> = packed.given.keys().chain(&packed.files).copied().collect();
-    let missing = client.find_missing(&own).await.map_err(failed)?;
-    Ok(!missing.is_empty())
+    let trees = packed.image.tree.iter().chain(trees);
+    let trees = try_join_all(trees.map(|tree| tree.missing_since(client, now)));
+    let own: Vec<_> = packed
+        .given
+        .keys()
+        .chain(&packed.files)
+        .copied()
+        .collect();
+    let (trees, own) = try_join(trees, client.find_missing(&own))
+        .await
+        .map_err(failed)?;
+    Ok(!own.is_empty() || trees.iter().any(|missing| !missing.is_empty()))
 }
 
 /// Sends those of `blobs` that the storage lacks: how many those were.

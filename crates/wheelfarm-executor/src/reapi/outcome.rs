@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
-use futures::TryStreamExt;
+use bytes::Bytes;
+use futures::future::try_join3;
+use futures::{TryFutureExt, TryStreamExt};
 use wheelfarm_build::action::{
     Action, ActionResult, Execution, ExecutorError, ExecutorErrorKind, Exit, LogSink,
 };
@@ -20,6 +21,8 @@ use crate::log::Log;
 const MOST_FILES: usize = 10_000;
 /// The status file holds a number and a newline.
 const STATUS_SIZE: u64 = 16;
+/// That of a command that succeeded.
+const SUCCESS: &[u8] = b"0\n";
 /// Exit codes of a command that a signal ended together with the shell around it.
 const SIGNALS: [i32; 2] = [128 + 9, 128 + 15];
 /// How much of what a sandbox printed goes into an error.
@@ -57,16 +60,10 @@ pub(super) async fn fetch(
     cached: bool,
     sink: LogSink,
 ) -> Result<ActionResult, Fetching> {
-    let log = log(client, action, result, sink).await?;
-    let outputs = outputs(client, action, result).await?;
-    let status = result.files.iter().find(|file| file.path == STATUS);
-    let status = match status {
-        Some(file) => match &file.inline {
-            Some(bytes) => Some(bytes.clone()),
-            None => Some(client.read(&file.digest, STATUS_SIZE).await?),
-        },
-        None => None,
-    };
+    let log = log(client, action, result, sink).map_err(Fetching::Client);
+    let status = status(client, result).map_err(Fetching::Client);
+    let outputs = outputs(client, action, result);
+    let (log, status, outputs) = try_join3(log, status, outputs).await?;
     let exit = exit(action, result, status.as_deref(), &log).map_err(Fetching::Failed)?;
     Ok(ActionResult {
         exit,
@@ -77,6 +74,21 @@ pub(super) async fn fetch(
     })
 }
 
+/// What the wrapper wrote of the command's end; nothing if it did not come so far.
+async fn status(client: &Client, result: &Remote) -> Result<Option<Bytes>, Error> {
+    let Some(file) = result.files.iter().find(|file| file.path == STATUS) else {
+        return Ok(None);
+    };
+    // The digest of the usual one says what it is.
+    if file.digest == BlobDigest::of(SUCCESS) {
+        return Ok(Some(Bytes::from_static(SUCCESS)));
+    }
+    if let Some(bytes) = &file.inline {
+        return Ok(Some(bytes.clone()));
+    }
+    client.read(&file.digest, STATUS_SIZE).await.map(Some)
+}
+
 /// Why there is nothing to fetch.
 #[derive(Debug)]
 pub(super) enum Fetching {
@@ -84,6 +96,8 @@ pub(super) enum Fetching {
     Client(Error),
     /// What there is is no result.
     Failed(ExecutorError),
+    /// The storage has forgotten inputs of it, so that it counts for nothing.
+    Void,
 }
 
 impl From<Error> for Fetching {
@@ -235,22 +249,10 @@ async fn outputs(
             action.limits.output
         )));
     }
-    let mut outputs = BTreeMap::new();
-    for file in files {
-        let bytes = whole(client, &file.digest).await?;
-        outputs.insert(file.path, bytes);
-    }
-    Ok(outputs)
-}
-
-/// A blob whose size was checked.
-async fn whole(client: &Client, digest: &BlobDigest) -> Result<Bytes, Error> {
-    let mut bytes = BytesMut::new();
-    let mut stream = std::pin::pin!(client.stream(digest));
-    while let Some(chunk) = stream.try_next().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.freeze())
+    let digests: Vec<_> = files.iter().map(|file| file.digest).collect();
+    let contents = client.read_all(&digests, action.limits.output).await?;
+    let paths = files.into_iter().map(|file| file.path);
+    Ok(paths.zip(contents).collect())
 }
 
 /// What the worker says of its work (REAPI v2, `ExecutedActionMetadata`).

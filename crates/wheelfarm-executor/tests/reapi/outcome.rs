@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Executor, ExecutorErrorKind, Exit, Listener, Place};
+use wheelfarm_reapi::BlobDigest;
 use wheelfarm_reapi::fake::{State, Step, completed, messages};
 
 use crate::support::{Cluster, broken, digest, directory, output, result, status, success};
@@ -19,6 +20,20 @@ async fn a_failed_command_has_its_code_log_and_outputs() {
     let result = cluster.run(&action).await.unwrap();
     assert_eq!(result.exit, Exit::Code(7));
     assert_eq!(result.log, "log\n");
+    assert_eq!(result.outputs["wheel"], "content");
+}
+
+#[tokio::test]
+async fn the_status_of_a_success_is_known_by_its_digest_and_not_fetched() {
+    let cluster = Cluster::start().await;
+    cluster.fake.state().work(|state, _| {
+        let steps = success(state);
+        state.expire(&BlobDigest::of("0\n"));
+        steps
+    });
+    let action = cluster.action().await;
+    let result = cluster.run(&action).await.unwrap();
+    assert_eq!(result.exit, Exit::Code(0));
     assert_eq!(result.outputs["wheel"], "content");
 }
 
