@@ -2,12 +2,13 @@
 
 use wheelfarm_tests::environment::{scratch_directory, variable};
 use wheelfarm_tests::farm::{Farm, Run};
+use wheelfarm_tests::index::Index;
 use wheelfarm_tests::registry::{Access, Registry};
 use wheelfarm_tests::remote_execution::{Casd, CasdSettings};
 use wheelfarm_tests::report::Report;
 use wheelfarm_tests::sdist::Sdist;
 
-use crate::support::{main_job, needs_docker};
+use crate::support::{failed, main_job, needs_docker, only};
 
 /// Where no engine is.
 const NOWHERE: &str = "unix:///nonexistent/docker.sock";
@@ -34,6 +35,12 @@ fn grpc(casd: &Casd) -> String {
     format!("grpc://127.0.0.1:{}", casd.port())
 }
 
+/// No two builds of it are the same.
+const RANDOM: &str = r#"
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    return write_wheel(directory, {"wfrandom.py": "number = %r" % os.urandom(8).hex()})
+"#;
+
 const PSYCOPG2: [&str; 3] = ["psycopg2", "--python", "3.11"];
 
 #[test]
@@ -58,6 +65,20 @@ fn a_cluster_builds_the_same_bytes_as_docker_and_a_second_client_executes_nothin
     // The own store answers before the cluster is asked for anything.
     let report = build(&first, &PSYCOPG2);
     assert_eq!((report.containers, report.hits), (0, Some(0)));
+}
+
+#[test]
+fn what_is_built_twice_is_run_twice() {
+    needs_docker!();
+    let sdist = Sdist::with_backend("wfrandom", "1.0", &[], RANDOM);
+    let index = Index::start().unwrap().with(&sdist).unwrap();
+    let casd = Casd::shared().unwrap();
+    let farm = only(farm_on(&grpc(&casd), CHROOT), &index);
+    // The cluster has the result of the first one, and is not to answer with it.
+    let run = farm
+        .build(["wfrandom", "--image", "debian-12", "--check-reproducible"])
+        .unwrap();
+    failed(&run, 1, &["not reproducible"], &["SOURCE_DATE_EPOCH"]);
 }
 
 #[test]

@@ -202,6 +202,16 @@ pub trait Executor: Send + Sync {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>>;
 
+    /// The same, though the result of an earlier run may be known: for who wants to see whether the same comes of it.
+    fn run_anew<'a>(
+        &'a self,
+        action: &'a Action,
+        listener: Listener,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
+        self.run(action, listener, cancel)
+    }
+
     /// What there is to run actions on: of the engine, which may be another machine than this one. One slot per core.
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, ExecutorError>>;
 

@@ -201,7 +201,15 @@ impl Calls {
             } else {
                 format!("say what it can do as instance `{instance}`")
             };
-            refused(&self.endpoint(at).address, what, &status)
+            let error = refused(&self.endpoint(at).address, what, &status);
+            if error.hint.is_some() || error.kind != ErrorKind::Refused {
+                return error;
+            }
+            let hint = "Servers have instances with names, or one without a name: look whether it has this one.";
+            Error {
+                hint: Some(hint.to_owned()),
+                ..error
+            }
         })
     }
 }

@@ -139,6 +139,7 @@ fn expanded(header: &str, text: &str) -> Result<String, Failure> {
             Failure::usage(format!(
                 "the header `{header}` of [remote] is to have the variable {name}, which is not set"
             ))
+            .with_hint(Some(format!("set it: `export {name}=...`")))
         })?;
         result.push_str(&value);
         rest = after;

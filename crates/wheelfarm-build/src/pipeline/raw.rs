@@ -355,7 +355,11 @@ pub(super) async fn execute(
     let action = action(context, job, sdist, recipe, prepared, image, share).await?;
     let run = context.retrying(&id, stage, || {
         let (executor, cancel) = (&context.executor, &context.cancel);
-        executor.run(&action, context.listener(&id), cancel)
+        let listener = context.listener(&id);
+        match stage {
+            Stage::Rebuild => executor.run_anew(&action, listener, cancel),
+            _ => executor.run(&action, listener, cancel),
+        }
     });
     let (result, seconds) = context.staged(&id, stage, run).await?;
     Ok((action, result, seconds))

@@ -30,15 +30,16 @@ impl Executor for Reapi {
         listener: Listener,
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
-        let run = async move {
-            let run = run(&self.shared, action, &listener, cancel).boxed();
-            // Whatever it waits for: the client takes an action back when its future is dropped.
-            match cancel.run_until_cancelled(run).await {
-                Some(result) => result,
-                None => Err(cancelled(&action.name)),
-            }
-        };
-        run.boxed()
+        until_cancelled(&self.shared, action, false, listener, cancel).boxed()
+    }
+
+    fn run_anew<'a>(
+        &'a self,
+        action: &'a Action,
+        listener: Listener,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ActionResult, ExecutorError>> {
+        until_cancelled(&self.shared, action, true, listener, cancel).boxed()
     }
 
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, ExecutorError>> {
@@ -65,19 +66,38 @@ impl Executor for Reapi {
     }
 }
 
+async fn until_cancelled(
+    shared: &Shared,
+    action: &Action,
+    anew: bool,
+    listener: Listener,
+    cancel: &CancellationToken,
+) -> Result<ActionResult> {
+    let run = run(shared, action, anew, &listener, cancel).boxed();
+    // Whatever it waits for: the client takes an action back when its future is dropped.
+    match cancel.run_until_cancelled(run).await {
+        Some(result) => result,
+        None => Err(cancelled(&action.name)),
+    }
+}
+
+/// Runs the action, `anew` even if there is a result of it.
 async fn run(
     shared: &Shared,
     action: &Action,
+    mut anew: bool,
     listener: &Listener,
     cancel: &CancellationToken,
 ) -> Result<ActionResult> {
     let image = shared.images.get(&action.image)?;
     let packed = inputs::pack(shared, action, image, cancel).await?;
-    let mut anew = match cached(shared, action, &packed, listener).await? {
-        Cached::Result(result) => return Ok(*result),
-        Cached::Nothing => false,
-        Cached::OfNoUse => true,
-    };
+    if !anew {
+        anew = match cached(shared, action, &packed, listener).await? {
+            Cached::Result(result) => return Ok(*result),
+            Cached::Nothing => false,
+            Cached::OfNoUse => true,
+        };
+    }
     (listener.place)(Place::Sending);
     inputs::send(shared, &packed, &listener.log, cancel).await?;
     for _ in 1..ATTEMPTS {
@@ -188,15 +208,25 @@ async fn execute(
         .client
         .execute(&packed.encoded.action, &options, &observe, cancel)
         .await?;
+    if executed.cached && anew {
+        return Err(Fetching::Failed(hinted(
+            ExecutorErrorKind::Engine,
+            format!(
+                "the cluster was asked to run `{}` again, and gave the result of an earlier run",
+                action.name
+            ),
+            "Its action cache has a result that is of no use: whoever runs the cluster can remove it.",
+        )));
+    }
+    if executed.cached && !is_success(&executed.result) {
+        // The failure of another run, which may have been its worker's.
+        let again = execute(shared, action, packed, true, listener, cancel);
+        return Box::pin(again).await;
+    }
     if executed.cached {
         shared.hits.fetch_add(1, Ordering::Relaxed);
     } else {
         shared.started.fetch_add(1, Ordering::Relaxed);
-    }
-    if executed.cached && !anew && !is_success(&executed.result) {
-        // The failure of another run, which may have been its worker's.
-        let again = execute(shared, action, packed, true, listener, cancel);
-        return Box::pin(again).await;
     }
     let sink = Arc::clone(&listener.log);
     let fetched = fetch(

@@ -27,7 +27,7 @@ use super::stored::Stored;
 use crate::error::{Result, error, store};
 
 /// Runs the command, and says that it did.
-const WRAPPER: &str = include_str!("wrapper.sh");
+pub(super) const WRAPPER: &str = include_str!("wrapper.sh");
 /// The digests of the inputs, for the wrapper.
 const LIST: &str = "/in/.wheelfarm.sha256";
 /// What the wrapper leaves instead of an exit code where they are not what they should be.
@@ -42,6 +42,7 @@ pub(super) const OUT: &str = "out";
 const TREE_RECORD: &str = "remote-tree";
 /// Upper bound of the directories of a tree in bytes.
 pub(super) const TREE_SIZE: u64 = 64 << 20;
+
 /// How large our own blobs are, so that the store is not asked again for each action.
 #[derive(Debug, Default)]
 pub(super) struct Sizes(Mutex<HashMap<Digest, u64>>);

@@ -21,6 +21,8 @@ mod root;
 mod services;
 mod settings;
 mod stored;
+#[cfg(test)]
+mod wrapper_tests;
 
 use std::fmt;
 use std::path::PathBuf;

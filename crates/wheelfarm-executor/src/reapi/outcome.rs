@@ -25,6 +25,8 @@ const STATUS_SIZE: u64 = 16;
 const SUCCESS: &[u8] = b"0\n";
 /// Exit codes of a command that a signal ended together with the shell around it.
 const SIGNALS: [i32; 2] = [128 + 9, 128 + 15];
+/// What programs print that could not read a file that is there (`EIO`): so a worker whose storage removed it hands it out.
+const UNREADABLE: &[u8] = b"Input/output error";
 /// How much of what a sandbox printed goes into an error.
 const LAST_WORDS: usize = 500;
 
@@ -149,14 +151,23 @@ fn exit(
     }
     let told = told.parse::<i64>().ok();
     match told {
-        Some(code) if code == i64::from(result.exit_code) => Ok(Exit::Code(code)),
-        Some(code) => Err(error(
+        Some(code) if code != i64::from(result.exit_code) => Err(error(
             ExecutorErrorKind::Lost,
             format!(
                 "the worker says that `{}` ended with exit code {}, its shell says {code}",
                 action.name, result.exit_code
             ),
         )),
+        Some(code) if code != 0 && is_unreadable(log) => Err(hinted(
+            ExecutorErrorKind::Lost,
+            format!(
+                "`{}` failed on a worker that could not read its files: {}",
+                action.name,
+                last_words(log)
+            ),
+            "The worker's cache may be full: files are removed from it, in use or not. Give it more room; see the worker's own log.",
+        )),
+        Some(code) => Ok(Exit::Code(code)),
         None if SIGNALS.contains(&result.exit_code) => Err(hinted(
             ExecutorErrorKind::Lost,
             format!(
@@ -177,6 +188,12 @@ fn exit(
             ))
         }
     }
+}
+
+/// Whether a log says that files could not be read.
+fn is_unreadable(log: &[u8]) -> bool {
+    log.windows(UNREADABLE.len())
+        .any(|window| window == UNREADABLE)
 }
 
 /// The end of a log.

@@ -1,8 +1,11 @@
 //! What was done before is not done again, if it is of use.
 
+use std::sync::Arc;
+
 use prost::Message;
-use wheelfarm_build::action::{Executor, Exit};
-use wheelfarm_reapi::fake::messages;
+use tokio_util::sync::CancellationToken;
+use wheelfarm_build::action::{Executor, Exit, LogSink};
+use wheelfarm_reapi::fake::{Step, messages};
 
 use crate::support::{Cluster, result, success};
 
@@ -36,6 +39,36 @@ async fn a_failure_of_the_action_cache_is_tried_again() {
     let again = cluster.run(&action).await.unwrap();
     assert_eq!(again.exit, Exit::Code(0));
     assert_eq!(state.count("Execute"), executed + 1);
+    assert_eq!(cluster.reapi.hits(), Some(0), "nothing was taken");
+}
+
+#[tokio::test]
+async fn who_wants_it_run_anew_gets_no_earlier_result() {
+    let cluster = Cluster::start().await;
+    let state = cluster.fake.state();
+    let action = cluster.action().await;
+    let name = cluster.name_of(&action).await;
+    state.put_result(&name, result(state, 0));
+    let executed = state.count("Execute");
+    let log: LogSink = Arc::new(|_| {});
+    let cancel = CancellationToken::new();
+    let run = cluster.reapi.run_anew(&action, log.into(), &cancel);
+    let execution = run.await.unwrap().execution.unwrap();
+    assert!(!execution.cached);
+    assert_eq!(state.count("Execute"), executed + 1);
+
+    // An engine that does not listen.
+    state.work(|state, _| {
+        vec![Step::Done(Box::new(messages::ExecuteResponse {
+            result: Some(result(state, 0)),
+            cached_result: true,
+            ..Default::default()
+        }))]
+    });
+    let log: LogSink = Arc::new(|_| {});
+    let run = cluster.reapi.run_anew(&action, log.into(), &cancel);
+    let error = run.await.unwrap_err();
+    assert!(error.message.contains("an earlier run"), "{error}");
 }
 
 #[tokio::test]

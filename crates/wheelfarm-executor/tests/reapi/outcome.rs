@@ -138,6 +138,25 @@ async fn inputs_that_are_not_what_they_should_be_are_the_storages_fault() {
     assert!(error.message.contains("/in/a/b: FAILED"), "{error}");
 }
 
+#[tokio::test]
+async fn a_failure_of_who_could_not_read_files_is_the_workers() {
+    for (code, kind) in [(2, Err(ExecutorErrorKind::Lost)), (0, Ok(Exit::Code(0)))] {
+        let cluster = Cluster::start().await;
+        cluster.fake.state().work(move |state, _| {
+            let mut unreadable = result(state, code);
+            let log = "cc1: error: /usr/include/stdio.h: Input/output error\n";
+            unreadable.stderr_digest = Some(digest(state.put(log)));
+            completed(unreadable)
+        });
+        let action = cluster.action().await;
+        let ended = cluster.run(&action).await;
+        assert_eq!(
+            ended.map(|result| result.exit).map_err(|error| error.kind),
+            kind
+        );
+    }
+}
+
 /// Makes the output directory of an action.
 type Output = Box<dyn Fn(&State) -> messages::OutputDirectory + Send + Sync>;
 

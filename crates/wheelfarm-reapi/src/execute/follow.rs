@@ -189,8 +189,8 @@ impl<'a> Following<'a> {
     fn message(&self) -> proto::ExecuteRequest {
         proto::ExecuteRequest {
             instance_name: self.client.shared.instance.clone(),
-            // A second attempt wants what the first one came to.
-            skip_cache_lookup: self.options.skip_cache_lookup && self.attempts <= 1,
+            // Also when it is handed in again: the cache may still have the result that is not to be taken.
+            skip_cache_lookup: self.options.skip_cache_lookup,
             action_digest: Some((*self.action).into()),
             execution_policy: (self.options.priority != 0).then_some(proto::ExecutionPolicy {
                 priority: self.options.priority,

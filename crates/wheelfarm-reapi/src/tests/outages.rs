@@ -101,6 +101,26 @@ async fn an_action_that_the_server_forgot_is_handed_in_again() {
 }
 
 #[tokio::test]
+async fn a_result_that_is_not_to_be_taken_is_not_taken_by_who_hands_in_again() {
+    let (fake, client) = connected(Options::default()).await;
+    let void = proto::ActionResult {
+        exit_code: 7,
+        ..proto::ActionResult::default()
+    };
+    fake.state().put_result(&action(), void);
+    fake.state().break_stream(1, Break::End);
+    fake.state()
+        .fail_next("WaitExecution", Status::not_found("what is that"));
+    let options = ExecuteOptions {
+        skip_cache_lookup: true,
+        ..patient()
+    };
+    let executed = execute(&client, &action(), &options).await.0.unwrap();
+    assert_eq!((executed.attempts, executed.cached), (2, false));
+    assert_eq!(executed.result.exit_code, 0);
+}
+
+#[tokio::test]
 async fn a_server_without_wait_execution_is_asked_to_execute_again() {
     let (fake, client) = connected(Options::default()).await;
     fake.state().break_stream(1, Break::End);

@@ -181,6 +181,9 @@ fn check_executor(args: &BuildArgs, config: &Config) -> Result<(), Failure> {
     match wanted.iter().find(|(_, wanted)| *wanted) {
         Some((option, _)) => Err(Failure::usage(format!(
             "`{option}` needs a container engine: a Remote Execution cluster keeps nothing of an action but its outputs"
+        ))
+        .with_hint(Some(
+            "build this one with `--executor docker`, or leave it out".to_owned(),
         ))),
         None => Ok(()),
     }

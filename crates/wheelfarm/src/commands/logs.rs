@@ -2,6 +2,7 @@
 
 use owo_colors::OwoColorize;
 use serde_json::json;
+use wheelfarm_build::action::Execution;
 use wheelfarm_build::history::{self, HistoryEntry};
 use wheelfarm_build::records::{BuildOutcome, HistoryRecord};
 use wheelfarm_store::Store;
@@ -83,13 +84,14 @@ async fn show(
         return Ok(());
     }
     printer.note(format_args!(
-        "{} {} {}: {} in {}, {} ago",
+        "{} {} {}: {} in {}, {} ago{}",
         record.project,
         record.version,
         record.cell,
         outcome(&record.outcome),
         time(record.seconds),
-        age(record)
+        age(record),
+        place(record.execution.as_ref())
     ));
     for line in log.lines() {
         printer.result(readable(line));
@@ -131,6 +133,22 @@ fn outcome(outcome: &BuildOutcome) -> String {
         BuildOutcome::Built => "built".to_owned(),
         BuildOutcome::Failed { reason } => format!("failed: {reason}"),
     }
+}
+
+/// Where it was run, if that was on a cluster.
+fn place(execution: Option<&Execution>) -> String {
+    let Some(execution) = execution else {
+        return String::new();
+    };
+    if execution.cached {
+        return "; the cluster had the result".to_owned();
+    }
+    let worker = execution.worker.as_deref().unwrap_or("a worker");
+    let queued = execution.queued.map(|seconds| {
+        let waited = time(seconds);
+        format!(", for which it waited {waited}")
+    });
+    format!("; on {}{}", readable(worker), queued.unwrap_or_default())
 }
 
 fn age(record: &HistoryRecord) -> String {
@@ -209,6 +227,22 @@ mod tests {
             [2]
         );
         assert_eq!(found(Some("cp39"), false, 1).await, [0; 0]);
+    }
+
+    #[test]
+    fn the_worker_and_the_queue_are_told() {
+        let mut execution = Execution::default();
+        assert_eq!(place(None), "");
+        assert_eq!(place(Some(&execution)), "; on a worker");
+        execution.worker = Some("worker-1".to_owned());
+        execution.queued = Some(2.0);
+        let told = place(Some(&execution));
+        assert!(
+            told.starts_with("; on worker-1, for which it waited 2"),
+            "{told}"
+        );
+        execution.cached = true;
+        assert_eq!(place(Some(&execution)), "; the cluster had the result");
     }
 
     #[test]

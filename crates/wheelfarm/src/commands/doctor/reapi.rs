@@ -181,7 +181,15 @@ async fn action(reapi: &Reapi, image: String) -> Finding {
 fn judged(answer: &str, took: &str) -> Finding {
     let mut words = answer.split_whitespace();
     let (user, routes) = (words.next(), words.next());
-    if routes.and_then(|routes| routes.parse::<u32>().ok()) != Some(1) {
+    let routes = routes.and_then(|routes| routes.parse::<u32>().ok());
+    // One line is the heading.
+    if routes.is_none_or(|routes| routes == 0) {
+        return Finding::failed(
+            "an action cannot see whether it has a network: it has no `/proc`",
+            "Builds need it. Workers that run an image's root file system have a setting for it: Buildbarn calls it `inputRootMounts`.",
+        );
+    }
+    if routes != Some(1) {
         return Finding::failed(
             "an action has a network",
             "Builds must not have one: with buildbox use the bubblewrap runner; hosted engines have a property, such as `dockerNetwork = \"off\"`.",
@@ -253,6 +261,7 @@ mod tests {
             ("0 1\n", State::Warning),
             ("65532 3\n", State::Failed),
             ("0 2\n", State::Failed),
+            ("65532 0\n", State::Failed),
             ("", State::Failed),
         ] {
             assert_eq!(judged(answer, "1 s").state, state, "{answer}");
