@@ -1,4 +1,4 @@
-//! Builds on a cluster: BuildGrid with PostgreSQL, storage and two workers, in five containers. Run when asked for
+//! Builds on a cluster: `BuildGrid` with `PostgreSQL`, storage and two workers, in five containers. Run when asked for
 //! (`WHEELFARM_TEST_CLUSTER=1`, as `cargo xtask test --full` sets it).
 
 use std::sync::Arc;

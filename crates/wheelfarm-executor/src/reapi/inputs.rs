@@ -184,12 +184,7 @@ pub(super) async fn is_incomplete(shared: &Shared, packed: &Packed) -> Result<bo
     let trees = packed.trees.iter().map(|(_, tree)| tree.as_ref());
     let trees = packed.image.tree.iter().chain(trees);
     let trees = try_join_all(trees.map(|tree| tree.missing_since(client, now)));
-    let own: Vec<_> = packed
-        .given
-        .keys()
-        .chain(&packed.files)
-        .copied()
-        .collect();
+    let own: Vec<_> = packed.given.keys().chain(&packed.files).copied().collect();
     let (trees, own) = try_join(trees, client.find_missing(&own))
         .await
         .map_err(failed)?;
