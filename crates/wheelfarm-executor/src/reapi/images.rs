@@ -285,7 +285,8 @@ impl Shared {
         }
     }
 
-    async fn contains(&self, digest: &Digest) -> Result<bool> {
+    /// Whether our store has a blob: who cleans it may leave a record whose blob is gone.
+    pub(super) async fn contains(&self, digest: &Digest) -> Result<bool> {
         let contains = self.store.contains(digest).await;
         contains.map_err(|source| store(&source))
     }

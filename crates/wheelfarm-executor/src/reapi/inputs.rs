@@ -212,8 +212,12 @@ async fn stored_tree(
         .record(TREE_RECORD, archive)
         .await
         .map_err(|source| store(&source))?;
-    let tree = if let Some(record) = record {
-        read_tree(shared, &record.tree).await?
+    let known = match record {
+        Some(record) if shared.contains(&record.tree).await? => Some(record.tree),
+        _ => None,
+    };
+    let tree = if let Some(known) = known {
+        read_tree(shared, &known).await?
     } else {
         let file = shared.store.file(archive).await;
         let file = file.map_err(|source| store(&source))?;

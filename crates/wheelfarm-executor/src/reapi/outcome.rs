@@ -19,6 +19,8 @@ use crate::log::Log;
 
 /// How many files an action may leave.
 const MOST_FILES: usize = 10_000;
+/// More than this of what an action printed is not fetched, in bytes: all of it would have to be, to be verified.
+const MOST_PRINTED: u64 = 1 << 30;
 /// The status file holds a number and a newline.
 const STATUS_SIZE: u64 = 16;
 /// That of a command that succeeded.
@@ -215,6 +217,15 @@ async fn log(
     for output in [&result.stderr, &result.stdout] {
         match output {
             Output::Inline(bytes) => log.push(bytes),
+            Output::Stored(digest) if digest.size > MOST_PRINTED => {
+                let size = digest.size;
+                log.push(
+                    format!(
+                        "[wheelfarm: {size} bytes were printed: that is too much to be fetched]\n"
+                    )
+                    .as_bytes(),
+                );
+            }
             Output::Stored(digest) => {
                 let mut stream = std::pin::pin!(client.stream(digest));
                 while let Some(chunk) = stream.try_next().await? {

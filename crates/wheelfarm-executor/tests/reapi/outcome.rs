@@ -157,6 +157,21 @@ async fn a_failure_of_who_could_not_read_files_is_the_workers() {
     }
 }
 
+#[tokio::test]
+async fn a_log_without_end_is_not_fetched() {
+    let cluster = Cluster::start().await;
+    cluster.fake.state().work(|state, _| {
+        let mut endless = result(state, 0);
+        endless.stderr_digest.as_mut().unwrap().size_bytes = i64::MAX;
+        completed(endless)
+    });
+    let action = cluster.action().await;
+    let ended = cluster.run(&action).await.unwrap();
+    let log = String::from_utf8(ended.log.to_vec()).unwrap();
+    assert!(log.contains("too much to be fetched"), "{log}");
+    assert_eq!(ended.outputs["wheel"], "content");
+}
+
 /// Makes the output directory of an action.
 type Output = Box<dyn Fn(&State) -> messages::OutputDirectory + Send + Sync>;
 
