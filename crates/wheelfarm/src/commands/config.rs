@@ -7,7 +7,7 @@ use wheelfarm_build::recipes::{Override, Recipe};
 use wheelfarm_types::ProjectName;
 
 use crate::cli::{ConfigArgs, ConfigCommand, Format, GlobalArgs};
-use crate::config::{Config, Farm, Index, SCHEMA};
+use crate::config::{Config, Farm, Index, Remote, SCHEMA};
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 
@@ -18,6 +18,7 @@ struct Shown<'a> {
     package: BTreeMap<ProjectName, Recipe>,
     overrides: &'a [Override],
     index: &'a Index,
+    remote: Remote,
 }
 
 pub(crate) fn run(
@@ -43,6 +44,7 @@ pub(crate) fn run(
                     .collect(),
                 overrides: &config.overrides,
                 index: &config.index,
+                remote: config.remote.without_secrets(),
             };
             // What is not set is left out of TOML.
             let shown = toml::Value::try_from(&shown).map_err(unprintable)?;

@@ -58,6 +58,17 @@ pub(crate) enum InputsName {
 }
 
 impl Remote {
+    /// The same for people to see: values of headers are hidden, but for those that name variables.
+    pub(crate) fn without_secrets(&self) -> Self {
+        let mut shown = self.clone();
+        for value in shown.headers.values_mut() {
+            if !value.contains("${") {
+                "(hidden)".clone_into(value);
+            }
+        }
+        shown
+    }
+
     /// Joins relative paths with `directory`.
     pub(super) fn join(&mut self, directory: &Path) {
         let paths = [
@@ -69,5 +80,19 @@ impl Remote {
         for path in paths.into_iter().flatten() {
             *path = directory.join(&path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_headers_are_not_shown() {
+        let text = "headers = { x-key = 'abc', x-other = 'Bearer ${TOKEN}' }";
+        let remote: Remote = toml::from_str(text).unwrap();
+        let shown = toml::to_string(&remote.without_secrets()).unwrap();
+        assert!(!shown.contains("abc"), "{shown}");
+        assert!(shown.contains("Bearer ${TOKEN}"), "{shown}");
     }
 }
