@@ -1,4 +1,4 @@
-//! Images as a cluster has them: which ones there are, and sending those that only the local engine has.
+//! Images as a cluster has them: which ones there are.
 //!
 //! What an image is called there is a record in our store, so that who has no container engine finds what others sent.
 
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
+use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_build::canonical_digest;
 use wheelfarm_build::catalogue::BuilderImage;
 use wheelfarm_build::environment::{EnvironmentRecipe, EnvironmentRecord};
@@ -16,13 +16,12 @@ use wheelfarm_store::Created;
 use wheelfarm_types::Digest;
 
 use super::Shared;
-use super::inputs::{keep_tree, read_tree, upload};
+use super::inputs::read_tree;
 use super::kept::KeptTree;
 use super::outcome::failed;
-use super::root::RootImage;
 use super::settings::ImageMode;
 use crate::docker::Docker;
-use crate::error::{Result, error, hinted, store};
+use crate::error::{Result, error, store};
 
 /// Names of images as clusters have them.
 const RECORD: &str = "remote-image";
@@ -59,7 +58,7 @@ pub(super) struct RemoteImage {
     pub(super) environment: BTreeMap<String, String>,
     /// Its root file system, if that lies in the storage.
     pub(super) tree: Option<KeptTree>,
-    origin: Origin,
+    pub(super) origin: Origin,
 }
 
 /// Images that were looked up or sent, by their key and by their handle.
@@ -67,12 +66,12 @@ pub(super) struct RemoteImage {
 pub(super) struct Images {
     known: Mutex<HashMap<String, Arc<RemoteImage>>>,
     /// Held while one is sent, which takes disk and network as it is.
-    sending: tokio::sync::Mutex<()>,
+    pub(super) sending: tokio::sync::Mutex<()>,
 }
 
 /// What our store says of an image.
 #[derive(Debug, Serialize, Deserialize)]
-struct ImageRecord {
+pub(super) struct ImageRecord {
     name: String,
     /// The recipe of an environment: what keeps that keeps this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,11 +82,13 @@ struct ImageRecord {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Form {
+pub(super) enum Form {
     /// The encoded tree, in the store.
     Tree(Digest),
     /// `docker://NAME@sha256:...`
     Registry(String),
+    /// It is in the workers.
+    Workers,
 }
 
 impl Images {
@@ -106,7 +107,7 @@ impl Images {
         })
     }
 
-    fn note(&self, key: &Digest, image: RemoteImage) -> Arc<RemoteImage> {
+    pub(super) fn note(&self, key: &Digest, image: RemoteImage) -> Arc<RemoteImage> {
         let image = Arc::new(image);
         let mut known = self.known();
         known.insert(key.to_string(), Arc::clone(&image));
@@ -153,10 +154,11 @@ impl Origin {
     }
 
     /// Names it in our store: what it is, and which way clusters of `mode` have it.
-    fn key(&self, mode: &ImageMode) -> Digest {
+    pub(super) fn key(&self, mode: &ImageMode) -> Digest {
         let way = match mode {
             ImageMode::ContainerImage { registry, .. } => registry.as_deref().unwrap_or_default(),
-            _ => "tree",
+            ImageMode::Pool => "pool",
+            ImageMode::Chroot { .. } | ImageMode::InputRoot => "tree",
         };
         match self {
             Self::Runtime { image, content } => {
@@ -169,7 +171,7 @@ impl Origin {
     }
 
     /// The image on the local engine, if it has it.
-    async fn local(&self, docker: &Docker) -> Result<Option<String>> {
+    pub(super) async fn local(&self, docker: &Docker) -> Result<Option<String>> {
         match self {
             Self::Runtime { image, .. } => {
                 use crate::docker::ImageRole::Runtime;
@@ -191,16 +193,11 @@ impl Shared {
             return Ok(known);
         }
         if *mode == ImageMode::Pool {
-            let variables = self.variables_of_pool(origin).await?;
+            let variables = self.variables_of_pool(origin, &key).await?;
             let image = RemoteImage::new(origin, String::new(), &variables, None)?;
             return Ok(Some(self.images.note(&key, image)));
         }
-        let record: Option<ImageRecord> = self
-            .store
-            .record(RECORD, &key)
-            .await
-            .map_err(|source| store(&source))?;
-        let Some(record) = record else {
+        let Some(record) = self.record(&key).await? else {
             return Ok(None);
         };
         let image = match record.form {
@@ -215,6 +212,7 @@ impl Shared {
                 let root = tree.root.to_string();
                 RemoteImage::new(origin, root, &record.environment, Some(tree))?
             }
+            Form::Workers => return Ok(None),
         };
         Ok(Some(self.images.note(&key, image)))
     }
@@ -232,158 +230,61 @@ impl Shared {
         }
     }
 
-    /// Sends the image of `origin` from the local engine, if nobody has meanwhile; and how many blobs were sent.
-    pub(super) async fn send_image(
-        &self,
-        origin: &Origin,
-        log: &LogSink,
-        cancel: &CancellationToken,
-    ) -> Result<(Arc<RemoteImage>, u64)> {
-        let _alone = self.images.sending.lock().await;
-        if let Some(image) = self.known_image(origin).await? {
-            return Ok((image, 0));
-        }
-        let (docker, local) = self.local(origin).await?;
-        let mode = &self.settings.image_mode;
-        let key = origin.key(mode);
-        let mut blobs = 0;
-        let (image, variables, form) = match mode {
-            ImageMode::ContainerImage { registry, .. } => {
-                let pushed = self
-                    .push(origin, docker, &local, registry.as_deref(), log, cancel)
-                    .await?;
-                let variables = docker.variables(&local).await?;
-                let image = RemoteImage::new(origin, pushed.clone(), &variables, None)?;
-                (image, variables, Form::Registry(pushed))
-            }
-            ImageMode::Chroot { .. } | ImageMode::InputRoot | ImageMode::Pool => {
-                let root = self.export(origin, docker, &local, log, cancel).await?;
-                let variables = root.environment().to_vec();
-                let tree = root.tree().clone();
-                let form = Form::Tree(keep_tree(self, &tree).await?);
-                let id = tree.root.to_string();
-                let image = RemoteImage::new(origin, id, &variables, Some(tree))?;
-                blobs = self.send_root(origin, root, log).await?;
-                (image, variables, form)
-            }
-        };
-        let record = ImageRecord {
-            name: origin.full_name(),
-            recipe: origin.recipe(),
-            environment: variables,
-            form,
-        };
-        let created = self.store.create_record(RECORD, &key, &record);
-        match created.await.map_err(|source| store(&source))? {
-            Created::New => Ok((self.images.note(&key, image), blobs)),
-            // Somebody else was first: theirs counts, for everybody.
-            Created::Existed => {
-                let image = self.known_image(origin).await?;
-                let image = image.ok_or_else(|| absent(&origin.full_name()))?;
-                Ok((image, blobs))
-            }
-        }
-    }
-
     /// Whether our store has a blob: who cleans it may leave a record whose blob is gone.
     pub(super) async fn contains(&self, digest: &Digest) -> Result<bool> {
         let contains = self.store.contains(digest).await;
         contains.map_err(|source| store(&source))
     }
 
-    /// The local engine, and what it names the image of `origin` by.
-    async fn local(&self, origin: &Origin) -> Result<(&Docker, String)> {
-        let name = origin.full_name();
-        let docker = self.docker.as_ref().ok_or_else(|| absent(&name))?;
-        let local = origin.local(docker).await?;
-        Ok((docker, local.ok_or_else(|| absent(&name))?))
+    async fn record(&self, key: &Digest) -> Result<Option<ImageRecord>> {
+        let record = self.store.record(RECORD, key).await;
+        record.map_err(|source| store(&source))
     }
 
-    async fn export(
-        &self,
-        origin: &Origin,
-        docker: &Docker,
-        local: &str,
-        log: &LogSink,
-        cancel: &CancellationToken,
-    ) -> Result<RootImage> {
-        log(&format!("reading the files of {}", origin.full_name()));
-        docker.export_root(local, &self.cache, cancel).await
+    /// Keeps what an image is called, and returns whether nobody had before.
+    pub(super) async fn keep_record(&self, key: &Digest, record: &ImageRecord) -> Result<Created> {
+        let created = self.store.create_record(RECORD, key, record).await;
+        created.map_err(|source| store(&source))
     }
 
-    async fn send_root(&self, origin: &Origin, root: RootImage, log: &LogSink) -> Result<u64> {
-        let blobs = Arc::new(root).blobs();
-        let all = blobs.len();
-        let sent = upload(self, blobs).await?;
-        log(&format!(
-            "{}: sent {sent} of {all} files and directories",
-            origin.full_name()
-        ));
-        Ok(sent)
-    }
-
-    /// Pushes the local image, unless it comes from a registry itself; what it is named by there.
-    async fn push(
-        &self,
-        origin: &Origin,
-        docker: &Docker,
-        local: &str,
-        registry: Option<&str>,
-        log: &LogSink,
-        cancel: &CancellationToken,
-    ) -> Result<String> {
-        use wheelfarm_build::catalogue::ImageSource;
-        if let Origin::Runtime { image, .. } = origin
-            && let ImageSource::Registry { reference } = &image.source
-        {
-            return Ok(format!("docker://{reference}"));
+    /// The variables of an image that workers are in already: those of the image here, if it is here. Kept, so that who
+    /// has no engine describes the same action.
+    async fn variables_of_pool(&self, origin: &Origin, key: &Digest) -> Result<Vec<String>> {
+        if let Some(record) = self.record(key).await? {
+            return Ok(record.environment);
         }
-        let Some(registry) = registry else {
-            return Err(hinted(
-                ExecutorErrorKind::ImageUnavailable,
-                format!(
-                    "the cluster gets images from a registry, and {} is in none",
-                    origin.full_name()
-                ),
-                "Name one that you may push to and workers may pull from: `registry` of [remote]. Or choose another `image-mode`.",
-            ));
+        let local = match &self.docker {
+            Some(docker) => origin.local(docker).await?.map(|local| (docker, local)),
+            None => None,
         };
-        let (repository, host) = (
-            format!("{registry}/{}", kebab(&origin.name())),
-            registry.split('/').next().unwrap_or(registry),
-        );
-        let tag: String = origin
-            .key(&self.settings.image_mode)
-            .to_string()
-            .chars()
-            .take(24)
-            .collect();
-        docker.tag(local, &repository, &tag).await?;
-        let login = self.settings.registry_login.clone();
-        let digest = docker
-            .push(&repository, &tag, host, login, Arc::clone(log), cancel)
-            .await?;
-        let digest = digest.ok_or_else(|| {
-            let message = format!("the registry took {repository}:{tag}, but gave no digest");
-            error(ExecutorErrorKind::ImageUnavailable, message)
-        })?;
-        Ok(format!("docker://{repository}@{digest}"))
-    }
-
-    /// The variables of an image that workers are in already: those of the image here, if it is here.
-    async fn variables_of_pool(&self, origin: &Origin) -> Result<Vec<String>> {
-        let Some(docker) = &self.docker else {
+        let Some((docker, local)) = local else {
             return Ok(Vec::new());
         };
-        match origin.local(docker).await? {
-            Some(local) => docker.variables(&local).await,
-            None => Ok(Vec::new()),
+        let environment = docker.variables(&local).await?;
+        let record = ImageRecord::new(origin, environment.clone(), Form::Workers);
+        self.keep_record(key, &record).await?;
+        Ok(environment)
+    }
+}
+
+impl ImageRecord {
+    pub(super) fn new(origin: &Origin, environment: Vec<String>, form: Form) -> Self {
+        Self {
+            name: origin.full_name(),
+            recipe: origin.recipe(),
+            environment,
+            form,
         }
     }
 }
 
 impl RemoteImage {
-    fn new(origin: &Origin, id: String, variables: &[String], tree: Option<Tree>) -> Result<Self> {
+    pub(super) fn new(
+        origin: &Origin,
+        id: String,
+        variables: &[String],
+        tree: Option<Tree>,
+    ) -> Result<Self> {
         let pairs = variables
             .iter()
             .filter_map(|variable| variable.split_once('='));
@@ -403,58 +304,4 @@ impl RemoteImage {
             origin: origin.clone(),
         })
     }
-
-    /// Sends what the storage lacks of the root file system, if it is to be there: how many blobs that were.
-    pub(super) async fn send(
-        &self,
-        shared: &Shared,
-        log: &LogSink,
-        cancel: &CancellationToken,
-    ) -> Result<u64> {
-        let Some(tree) = &self.tree else {
-            return Ok(0);
-        };
-        let is_whole = async || {
-            let missing = tree.missing(&shared.client).await.map_err(failed)?;
-            Ok::<_, ExecutorError>(missing.is_empty())
-        };
-        if is_whole().await? {
-            return Ok(0);
-        }
-        let _alone = shared.images.sending.lock().await;
-        if is_whole().await? {
-            return Ok(0);
-        }
-        let (docker, local) = shared.local(&self.origin).await?;
-        let root = shared
-            .export(&self.origin, docker, &local, log, cancel)
-            .await?;
-        let sent = shared.send_root(&self.origin, root, log).await?;
-        // Another engine's image of the same packages may have other files than those that were sent first.
-        let missing = tree.missing(&shared.client).await.map_err(failed)?;
-        if missing.is_empty() {
-            return Ok(sent);
-        }
-        Err(hinted(
-            ExecutorErrorKind::ImageUnavailable,
-            format!(
-                "the cluster's storage has lost {} files of {}, which the image here does not have",
-                missing.len(),
-                self.origin.full_name()
-            ),
-            "It was sent from another machine: `wheelfarm images push --executor reapi` there sends it again. Give the storage more room, so that it forgets less.",
-        ))
-    }
-}
-
-fn absent(name: &str) -> ExecutorError {
-    hinted(
-        ExecutorErrorKind::ImageUnavailable,
-        format!("{name} is not on the cluster, and not on this machine"),
-        "A machine with a container engine sends it: `wheelfarm build` or `wheelfarm images push` there, with `--executor reapi` and the same store.",
-    )
-}
-
-fn kebab(name: &str) -> String {
-    name.replace(' ', "-").to_lowercase()
 }

@@ -18,6 +18,7 @@ mod kept;
 mod outcome;
 mod properties;
 mod root;
+mod sending;
 mod services;
 mod settings;
 mod stored;
