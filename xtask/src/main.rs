@@ -36,7 +36,7 @@ const COMMANDS: [Command; 8] = [
     },
     Command {
         name: "test",
-        help: "check formatting, lints and documentation; run all tests, those with Docker included; `--full`: all examples of final images too",
+        help: "check formatting, lints and documentation; run all tests, those with Docker included; `--full`: all examples of final images and a cluster too",
         run: test::run,
     },
     Command {
