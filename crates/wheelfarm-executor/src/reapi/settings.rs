@@ -16,7 +16,8 @@ pub struct ReapiSettings {
     pub image_mode: ImageMode,
     /// Where actions find their inputs.
     pub inputs: InputPlace,
-    /// Platform properties of every action, by name. Values may have placeholders: see [`super::properties`].
+    /// Platform properties of every action, by name. Values may have placeholders: `{image}`, `{packages}`, `{cores}`,
+    /// `{memory}`, `{memory-mib}`.
     pub properties: BTreeMap<String, String>,
     /// Further properties of actions that may use the network.
     pub network_properties: BTreeMap<String, String>,
