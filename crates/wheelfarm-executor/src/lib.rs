@@ -5,10 +5,17 @@
 
 pub mod docker;
 mod error;
+mod input_file;
 mod log;
+mod network;
+mod output;
+mod packages;
 pub mod reapi;
+mod run_lock;
+mod wrapper;
 
 pub use docker::{
-    CLEAN, Docker, DockerSettings, EPOCH, EngineFacts, HostNetwork, ImageContents, ImageRole,
-    ListedImage, RegistryLogin, SweepReport, python_source,
+    CLEAN, Docker, DockerSettings, EPOCH, EngineFacts, ImageContents, ImageRole, ListedImage,
+    RegistryLogin, SweepReport, python_source,
 };
+pub use network::HostNetwork;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::query_parameters::AttachContainerOptionsBuilder;
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
@@ -18,14 +17,14 @@ use wheelfarm_build::pipeline::Capacity;
 use crate::docker::compiler_cache;
 use crate::docker::container::body;
 use crate::docker::error::engine;
-use crate::docker::inputs::{Content, InputFile, input_volume, volume_mount};
+use crate::docker::inputs::{input_volume, volume_mount};
 use crate::docker::keep;
-use crate::docker::output::{Stdout, Trailer, unpack};
 use crate::docker::scope::Scope;
 use crate::docker::tools;
 use crate::docker::{Docker, Shared};
-use crate::error::{Result, cancelled, error, hinted, io};
+use crate::error::{Result, cancelled, error};
 use crate::log::Log;
+use crate::output::{self, Stdout, Trailer};
 
 /// Exit codes of a container that a signal ended: the engine sends them when it is stopped.
 const KILLED: i64 = 128 + 9;
@@ -33,9 +32,6 @@ const TERMINATED: i64 = 128 + 15;
 
 /// How long a container that is kept may take to send the rest of its log.
 const REST: Duration = Duration::from_millis(300);
-
-/// Where the authorities' certificates lie among the inputs of an action with network.
-const CA_PATH: &str = ".wheelfarm/ca-certificates.pem";
 
 impl Executor for Docker {
     fn run<'a>(
@@ -69,7 +65,7 @@ async fn run(
     sink: LogSink,
     cancel: &CancellationToken,
 ) -> Result<ActionResult> {
-    let (network, more) = network(&scope.shared, action)?;
+    let (network, more) = scope.shared.network.of_action(action)?;
     let mut mounts = tools::mounts(scope, action, cancel).await?;
     let inputs = input_volume(scope, action, more, cancel).await?;
     mounts.push(volume_mount(&inputs, INPUT_DIR, true));
@@ -164,7 +160,7 @@ async fn drive(
             LogOutput::StdOut { message } => streams
                 .stdout
                 .push(&message)
-                .map_err(|detail| bad_output(action, &detail))?,
+                .map_err(|detail| output::refused(action, &detail))?,
             LogOutput::StdErr { message } | LogOutput::Console { message } => {
                 streams.log.push(&message);
             }
@@ -191,7 +187,7 @@ async fn conclude(
         Some(Trailer { code, .. }) if lives => Exit::Code(*code),
         _ => ended(shared, action, container, trailer.as_ref()).await?,
     };
-    let outputs = match outputs(&archive, trailer.as_ref(), action) {
+    let outputs = match output::of_action(&archive, trailer.as_ref(), action) {
         // The failure of the command says more than that of its outputs.
         Err(_) if exit != Exit::Code(0) => BTreeMap::new(),
         outputs => outputs?,
@@ -203,17 +199,6 @@ async fn conclude(
         kept: None,
         execution: None,
     })
-}
-
-fn outputs(
-    archive: &Bytes,
-    trailer: Option<&Trailer>,
-    action: &Action,
-) -> Result<BTreeMap<String, Bytes>> {
-    if !trailer.is_some_and(|trailer| trailer.packed) {
-        return Err(bad_output(action, "tar could not pack it; see the log"));
-    }
-    unpack(archive, action.limits.output).map_err(|detail| bad_output(action, &detail))
 }
 
 /// How the engine says that the container ended.
@@ -254,30 +239,4 @@ async fn ended(
         )),
         None => Ok(Exit::Code(code)),
     }
-}
-
-/// The environment, and the certificates, of an action that may use the network.
-fn network(shared: &Shared, action: &Action) -> Result<(BTreeMap<String, String>, Vec<InputFile>)> {
-    if !action.network {
-        return Ok((BTreeMap::new(), Vec::new()));
-    }
-    let Some(bundle) = &shared.network.ca_bundle else {
-        return Ok((shared.network.environment(None), Vec::new()));
-    };
-    let bytes = fs_err::read(bundle).map_err(io("read the certificates of this machine"))?;
-    let file = InputFile {
-        path: CA_PATH.to_owned(),
-        content: Content::Given(bytes.into()),
-        executable: false,
-    };
-    let path = format!("{INPUT_DIR}/{CA_PATH}");
-    Ok((shared.network.environment(Some(&path)), vec![file]))
-}
-
-fn bad_output(action: &Action, detail: &str) -> ExecutorError {
-    hinted(
-        ExecutorErrorKind::Output,
-        format!("the output of `{}` was refused: {detail}", action.name),
-        "An action leaves plain files in /build/out; raise the output limit if they are meant to be so large.",
-    )
 }

@@ -5,32 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, ResourcesUlimits,
 };
-use wheelfarm_build::action::{Action, Limits, OUTPUT_DIR, WORK_DIR};
+use wheelfarm_build::action::{Action, Limits, WORK_DIR};
 use wheelfarm_build::pipeline::Capacity;
 
 use crate::docker::keep::SLEEP;
+use crate::wrapper::{self, HOST_NAME, USER};
 
-/// The user and group of every build: nobody's in any image.
-const USER: u32 = 65532;
 const NANO: f64 = 1e9;
-
-/// Runs the command with its output on stderr, the log; then sends the outputs and a line of our own on stdout.
-/// The kernel counts what it killed for want of memory; the first file is of cgroups v2, the second of v1.
-const WRAPPER: &str = r#"umask 022
-mkdir -p "$0"
-exec 3>&1 1>&2
-"$@" 3>&-
-code=$?
-tar -cf - -C "$0" . >&3
-packed=$?
-killed=0
-for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
-  if [ -r "$file" ]; then
-    while read -r key value; do if [ "$key" = oom_kill ]; then killed=$value; fi; done <"$file"
-  fi
-done
-echo "wheelfarm $code $packed $killed" >&3
-"#;
 
 /// The request that creates the container of `action`; `capacity` is what the engine has.
 pub(crate) fn body(
@@ -39,22 +20,13 @@ pub(crate) fn body(
     mounts: Vec<Mount>,
     capacity: Capacity,
 ) -> ContainerCreateBody {
-    let mut environment = BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]);
-    environment.extend(network);
-    environment.extend(action.environment.clone());
     let sleep = if action.keep_failed { SLEEP } else { "" };
-    let wrapper = [WRAPPER, sleep].concat();
-    let mut command: Vec<String> = ["/bin/sh", "-c", &wrapper, OUTPUT_DIR]
-        .map(str::to_owned)
-        .into();
-    command.extend(action.command.iter().cloned());
     ContainerCreateBody {
         image: Some(action.image.clone()),
         // The image's own entry point stays: in the 32-bit build images it sets the personality.
-        cmd: Some(command),
-        env: Some(list(&environment)),
-        // The real one would be a random number, and ends up in some build logs and artefacts.
-        hostname: Some("wheelfarm".to_owned()),
+        cmd: Some(wrapper::command(action, sleep)),
+        env: Some(wrapper::environment(action, network)),
+        hostname: Some(HOST_NAME.to_owned()),
         user: Some(format!("{USER}:{USER}")),
         working_dir: Some(WORK_DIR.to_owned()),
         attach_stdout: Some(true),
@@ -65,14 +37,6 @@ pub(crate) fn body(
         }),
         ..ContainerCreateBody::default()
     }
-}
-
-/// `NAME=value` for each.
-pub(crate) fn list(environment: &BTreeMap<String, String>) -> Vec<String> {
-    environment
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect()
 }
 
 fn confinement(action: &Action, capacity: Capacity) -> HostConfig {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::models::{
@@ -13,7 +12,7 @@ use bollard::query_parameters::{
 };
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
+use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
 use wheelfarm_build::environment::{
     EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage, manifest_digest,
@@ -22,26 +21,19 @@ use wheelfarm_types::Digest;
 
 use crate::docker::error::engine;
 use crate::docker::inputs::upload;
-use crate::docker::install;
-use crate::docker::output::Stdout;
 use crate::docker::package_cache;
-use crate::docker::root::{LibraryRoot, repack};
 use crate::docker::scope::Scope;
 use crate::docker::{Docker, Shared};
-use crate::error::{Result, cancelled, error, hinted};
+use crate::error::{Result, cancelled, error};
 use crate::log::Log;
+use crate::output::Stdout;
+use crate::packages::{self, LOG_SIZE, LibraryRoot, ROOT_SIZE, TIME, install};
 
 /// The recipe's digest, on the image.
 const LABEL_RECIPE: &str = "wheelfarm.recipe";
 /// The manifest's digest, on the image.
 const LABEL_MANIFEST: &str = "wheelfarm.manifest";
 const REPOSITORY: &str = "wheelfarm/env";
-/// How long mirrors may take.
-const TIME: Duration = Duration::from_secs(60 * 60);
-/// Upper bound of the library root.
-const ROOT_SIZE: u64 = 2 << 30;
-/// How much of the package manager's log is kept for an error.
-const LOG_SIZE: u64 = 1 << 20;
 
 impl Docker {
     /// The image of a recorded environment, if the engine has it with exactly these packages.
@@ -164,14 +156,8 @@ pub(crate) async fn fill_tool(
         .run_until_cancelled(run)
         .await
         .ok_or_else(|| cancelled(&scope.action))?;
-    ended.unwrap_or_else(|_| Err(too_slow(recipe)))?;
-    let (_, trailer) = stdout.finish();
-    if trailer.is_some_and(|trailer| trailer.code == 0 && trailer.packed) {
-        return Ok(None);
-    }
-    let log = log.finish();
-    let log = String::from_utf8_lossy(&log);
-    Ok(Some(log.lines().last().unwrap_or_default().to_owned()))
+    ended.unwrap_or_else(|_| Err(packages::too_slow(recipe)))?;
+    Ok(packages::tool_failure(stdout, &log.finish()))
 }
 
 /// A container in which the packages are installed, and what is in it.
@@ -194,31 +180,9 @@ async fn install(
         .run_until_cancelled(run)
         .await
         .ok_or_else(|| cancelled(&scope.action))?;
-    ended.unwrap_or_else(|_| Err(too_slow(recipe)))?;
+    ended.unwrap_or_else(|_| Err(packages::too_slow(recipe)))?;
 
-    let log = log.finish();
-    let (archive, trailer) = stdout.finish();
-    let incomplete = |detail: &str| {
-        error(
-            ExecutorErrorKind::Packages,
-            format!(
-                "the packages of {} could not be read: {detail}",
-                recipe.image
-            ),
-        )
-    };
-    let trailer = trailer.ok_or_else(|| incomplete("the container was killed"))?;
-    if trailer.code != 0 {
-        return Err(install::failure(recipe, &String::from_utf8_lossy(&log)));
-    }
-    if !trailer.packed {
-        return Err(incomplete(String::from_utf8_lossy(&log).trim()));
-    }
-    let manager = recipe.manager;
-    let root = tokio::task::spawn_blocking(move || repack(&archive, manager)).await;
-    let root = root
-        .map_err(|source| incomplete(&source.to_string()))?
-        .map_err(|detail| incomplete(&detail))?;
+    let root = packages::installed(recipe, stdout, &log.finish()).await?;
     Ok((container, root))
 }
 
@@ -340,17 +304,4 @@ pub(crate) async fn forget(shared: &Arc<Shared>, old: Option<String>, new: &str)
 
 fn tag(recipe: &EnvironmentRecipe) -> String {
     recipe.digest().to_string().chars().take(24).collect()
-}
-
-fn too_slow(recipe: &EnvironmentRecipe) -> ExecutorError {
-    hinted(
-        ExecutorErrorKind::Packages,
-        format!(
-            "the system packages {} were not installed in {} within {} minutes",
-            recipe.packages.join(", "),
-            recipe.image,
-            TIME.as_secs() / 60
-        ),
-        "Package mirrors must be in reach from containers: look at proxies and certificates.",
-    )
 }

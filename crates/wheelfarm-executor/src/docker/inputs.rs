@@ -1,8 +1,7 @@
 //! Puts files into volumes through the engine's archive API: no bind mounts, so the engine may be elsewhere.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
@@ -12,13 +11,14 @@ use futures::TryStreamExt;
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use tar::{EntryType, Header};
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Action, ExecutorError, ExecutorErrorKind};
+use wheelfarm_build::action::{Action, ExecutorError};
 use wheelfarm_store::Store;
 use wheelfarm_types::Digest;
 
 use crate::docker::error::engine;
 use crate::docker::scope::Scope;
-use crate::error::{Result, cancelled, error, store};
+use crate::error::{Result, cancelled, store};
+use crate::input_file::{self, Content, InputFile, bad_path, directories};
 
 /// Where the filler container sees the volume.
 const FILL_DIR: &str = "/wheelfarm-fill";
@@ -28,22 +28,6 @@ const BLOCK: u64 = 512;
 
 /// The end of an archive.
 const END: [u8; 1024] = [0; 1024];
-
-/// A file to put into a volume.
-pub(crate) struct InputFile {
-    /// Relative path in the volume.
-    pub(crate) path: String,
-    /// Where its bytes come from.
-    pub(crate) content: Content,
-    /// Whether it is a program.
-    pub(crate) executable: bool,
-}
-
-/// Where a file's bytes come from.
-pub(crate) enum Content {
-    Stored(Digest),
-    Given(Bytes),
-}
 
 /// What a volume is filled with.
 pub(crate) enum Filling {
@@ -59,14 +43,7 @@ pub(crate) async fn input_volume(
     more: Vec<InputFile>,
     cancel: &CancellationToken,
 ) -> Result<String> {
-    let mut files = more;
-    for (path, digest) in &action.inputs {
-        files.push(InputFile {
-            path: path.clone(),
-            content: Content::Stored(*digest),
-            executable: false,
-        });
-    }
+    let files = input_file::of_action(action, more);
     let volume = scope.volume(HashMap::new()).await?;
     if !files.is_empty() {
         fill(scope, &action.image, &volume, Filling::Files(files), cancel).await?;
@@ -260,32 +237,10 @@ fn header(path: &str, kind: EntryType, size: u64, mode: u32) -> Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// Every directory above a file, outermost first: the engine makes missing ones with a mode of its own.
-fn directories(files: &[InputFile]) -> Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    let mut seen = BTreeSet::new();
-    for file in files {
-        if file.path.is_empty() || !seen.insert(&file.path) {
-            return Err(bad_path(&file.path, "it is empty or given twice"));
-        }
-        let parents = Path::new(&file.path).ancestors().skip(1);
-        found.extend(
-            parents
-                .filter_map(Path::to_str)
-                .filter(|parent| !parent.is_empty())
-                .map(str::to_owned),
-        );
-    }
-    Ok(found)
-}
-
-fn bad_path(path: &str, detail: &str) -> ExecutorError {
-    let message = format!("`{path}` cannot be the path of an input: {detail}");
-    error(ExecutorErrorKind::Engine, message)
-}
-
 #[cfg(test)]
 mod tests {
+    use wheelfarm_build::action::ExecutorErrorKind;
+
     use super::*;
 
     async fn packed(paths: &[&str], store: &Store) -> Result<Vec<u8>> {

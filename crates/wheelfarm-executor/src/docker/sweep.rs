@@ -9,10 +9,10 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptions
 use crate::docker::Docker;
 use crate::docker::error::engine;
 use crate::docker::keep;
-use crate::docker::run_lock::DeadRun;
 use crate::docker::scope::{LABEL_LOCK, LABEL_RUNS, remove};
 use crate::docker::tools::is_kept;
 use crate::error::{Result, io};
+use crate::run_lock::DeadRun;
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

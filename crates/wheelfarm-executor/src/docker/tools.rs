@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, TOOL_DIR};
 
 use crate::docker::error::engine;
-use crate::docker::inputs::{Content, Filling, InputFile, fill, volume_mount};
+use crate::docker::inputs::{Filling, fill, volume_mount};
 use crate::docker::scope::Scope;
 use crate::error::Result;
+use crate::input_file::{Content, InputFile};
 
 const LABEL_TOOL: &str = "wheelfarm.tool";
 /// On the sign: the full volume's name.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tar::EntryType;
 
 use super::wanted::{Good, good};
-use crate::docker::output::clean;
+use crate::output::clean;
 
 /// Most bytes of a file system that are read: unpacked images have some gigabytes.
 const MOST_READ: u64 = 256 << 30;

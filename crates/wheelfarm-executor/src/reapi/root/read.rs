@@ -10,7 +10,7 @@ use wheelfarm_types::Hasher;
 
 use super::LeftOut;
 use super::spool::{Spool, Tee};
-use crate::docker::clean;
+use crate::output::clean;
 
 /// Most bytes of an archive: unpacked images have some gigabytes.
 const MOST_BYTES: u64 = 64 << 30;

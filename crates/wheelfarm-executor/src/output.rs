@@ -8,6 +8,9 @@ use std::path::{Component, Path};
 
 use bytes::{Bytes, BytesMut};
 use tar::EntryType;
+use wheelfarm_build::action::{Action, ExecutorError, ExecutorErrorKind};
+
+use crate::error::{self, hinted};
 
 /// How many files an action may leave.
 const MOST_FILES: usize = 10_000;
@@ -129,6 +132,27 @@ pub(crate) fn unpack(bytes: &Bytes, limit: u64) -> Result<BTreeMap<String, Bytes
         }
     }
     Ok(files)
+}
+
+/// The files that `action` left in `archive`, checked against its limits.
+pub(crate) fn of_action(
+    archive: &Bytes,
+    trailer: Option<&Trailer>,
+    action: &Action,
+) -> error::Result<BTreeMap<String, Bytes>> {
+    if !trailer.is_some_and(|trailer| trailer.packed) {
+        return Err(refused(action, "tar could not pack it; see the log"));
+    }
+    unpack(archive, action.limits.output).map_err(|detail| refused(action, &detail))
+}
+
+/// The outputs of `action` cannot be taken.
+pub(crate) fn refused(action: &Action, detail: &str) -> ExecutorError {
+    hinted(
+        ExecutorErrorKind::Output,
+        format!("the output of `{}` was refused: {detail}", action.name),
+        "An action leaves plain files in /build/out; raise the output limit if they are meant to be so large.",
+    )
 }
 
 /// The path without `./`, if it leads nowhere but down.

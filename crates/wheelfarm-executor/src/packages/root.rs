@@ -10,9 +10,9 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 use wheelfarm_build::environment::{PackageManager, SystemPackage};
 
-use crate::docker::licenses;
-use crate::docker::manifest::{Installed, parse};
-use crate::docker::output::clean;
+use crate::output::clean;
+use crate::packages::licenses;
+use crate::packages::manifest::{Installed, parse};
 
 /// Where `install.sh` puts what it says about packages.
 const PACKAGES: &str = "tmp/.wheelfarm/packages";

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
 use wheelfarm_build::environment::{EnvironmentRecipe, PackageManager};
 
-use crate::docker::inputs::{Content, InputFile};
-use crate::docker::settings::HostNetwork;
 use crate::error::{Result, error, hinted, io};
+use crate::input_file::{Content, InputFile};
+use crate::network::HostNetwork;
 
 /// What the container runs, below `/tmp`.
 const SCRIPT: &str = include_str!("install.sh");
