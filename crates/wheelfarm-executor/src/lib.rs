@@ -3,8 +3,10 @@
 //!
 //! The only crate that knows container engines and clusters.
 
+mod debian;
 pub mod docker;
 mod error;
+mod image;
 mod input_file;
 mod log;
 mod network;
@@ -14,8 +16,7 @@ pub mod reapi;
 mod run_lock;
 mod wrapper;
 
-pub use docker::{
-    CLEAN, Docker, DockerSettings, EPOCH, EngineFacts, ImageContents, ImageRole, ListedImage,
-    RegistryLogin, SweepReport, python_source,
-};
+pub use debian::{CLEAN, EPOCH, python_source};
+pub use docker::{Docker, DockerSettings, EngineFacts, ImageContents, RegistryLogin, SweepReport};
+pub use image::{ImageRole, ListedImage};
 pub use network::HostNetwork;

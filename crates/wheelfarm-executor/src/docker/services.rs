@@ -11,8 +11,8 @@ use wheelfarm_build::environment::{
 };
 
 use crate::docker::Docker;
-use crate::docker::images::ImageRole;
 use crate::error::hinted;
+use crate::image::ImageRole;
 
 impl Environments for Docker {
     fn image<'a>(
