@@ -14,6 +14,8 @@ mod output;
 mod packages;
 pub mod reapi;
 mod run_lock;
+pub mod sandbox;
+mod supervise;
 mod wrapper;
 
 pub use debian::{CLEAN, EPOCH, python_source};
