@@ -14,6 +14,7 @@ mod output;
 mod packages;
 pub mod reapi;
 mod run_lock;
+mod sandbox;
 mod wrapper;
 
 pub use debian::{CLEAN, EPOCH, python_source};
