@@ -14,7 +14,6 @@ mod output;
 mod packages;
 pub mod reapi;
 mod run_lock;
-mod sandbox;
 mod wrapper;
 
 pub use debian::{CLEAN, EPOCH, python_source};
