@@ -47,7 +47,7 @@ async fn again_as(user: u32) {
     fs_err::os::unix::fs::chown(home.path(), Some(user), Some(user)).unwrap();
     let output = Command::new("setpriv")
         .args([format!("--reuid={user}"), format!("--regid={user}")])
-        .args(["--clear-groups", "--bounding-set=-all"])
+        .arg("--clear-groups")
         .arg(std::env::current_exe().unwrap())
         .args(["sandbox::tests::", "--test-threads=1"])
         .env("TMPDIR", home.path())
