@@ -13,6 +13,7 @@ mod network;
 mod output;
 mod packages;
 pub mod reapi;
+pub mod sandbox;
 mod run_lock;
 mod wrapper;
 
