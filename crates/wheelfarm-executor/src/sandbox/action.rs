@@ -42,8 +42,7 @@ impl Executor for Sandbox {
     }
 
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, ExecutorError>> {
-        let capacity = self.shared.machine.capacity();
-        std::future::ready(Ok(capacity)).boxed()
+        std::future::ready(Ok(self.shared.capacity())).boxed()
     }
 
     fn started(&self) -> u64 {
@@ -62,7 +61,7 @@ async fn run(
     if cancel.is_cancelled() {
         return Err(cancelled(&action.name));
     }
-    let work = Work::Container(container);
+    let work = Work::Container(Box::new(container));
     let mut running = shared.machine.start(&shared.directory, &work).await?;
     shared.count_start();
     let mut stdout = Stdout::new(action.limits.output);
@@ -136,7 +135,7 @@ async fn container(
     let environment = merged(image.environment, wrapper::environment(action, variables));
     let mut command = image.entry_point;
     command.extend(wrapper::command(action, ""));
-    let capacity = shared.machine.capacity();
+    let capacity = shared.capacity();
     Ok(Container {
         name: place.name.clone(),
         place: place.path.clone(),

@@ -19,7 +19,7 @@ impl Sandbox {
         let (user, environment) = (container.user, container.environment.clone());
         let directory = container.directory.clone();
         let machine = &self.shared.machine;
-        let work = Work::Container(container);
+        let work = Work::Container(Box::new(container));
         let mut running = machine.start(&self.shared.directory, &work).await?;
         self.shared.count_start();
         let process = first_process(&mut running, name).await?;

@@ -239,7 +239,7 @@ async fn run(
     cancel: &CancellationToken,
 ) -> Result<(Stdout, Log)> {
     let shared = &place.shared;
-    let work = Work::Container(container);
+    let work = Work::Container(Box::new(container));
     let mut running = shared.machine.start(&shared.directory, &work).await?;
     shared.count_start();
     let mut stdout = Stdout::new(ROOT_SIZE);

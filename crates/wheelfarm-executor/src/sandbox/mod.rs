@@ -15,6 +15,8 @@
 //! this process does.
 
 mod action;
+mod bundle;
+mod cgroup;
 mod compiler_cache;
 mod enter;
 mod environment;
@@ -30,6 +32,9 @@ mod settings;
 mod shelf;
 mod streams;
 mod sweep;
+#[cfg(test)]
+mod tests;
+mod unpack;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -41,6 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wheelfarm_build::pipeline::Capacity;
 use wheelfarm_store::Store;
 
 use crate::error::{Result, io};
@@ -50,7 +56,8 @@ use crate::supervise::supervise;
 
 pub use launch::Launcher;
 pub use launcher::launcher_main;
-pub use machine::Machine;
+pub use images::{RegistryLogins, no_login};
+pub use machine::{Capability, Extent, Ids, Machine, Runtime};
 
 pub use settings::SandboxSettings;
 pub use sweep::SandboxSweep;
@@ -69,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) directory: PathBuf,
     pub(crate) store: Store,
     pub(crate) network: HostNetwork,
+    registry_login: RegistryLogins,
     pub(crate) machine: Machine,
     pub(crate) lock: RunLock,
     pub(crate) tasks: TaskTracker,
@@ -97,6 +105,7 @@ impl Sandbox {
             store,
             network,
             launcher,
+            registry_login,
         } = settings;
         fs_err::create_dir_all(&directory).map_err(io("make the directory of the sandbox"))?;
         let machine = Machine::probe(&launcher, &directory).await?;
@@ -107,6 +116,7 @@ impl Sandbox {
                 directory,
                 store,
                 network,
+                registry_login,
                 machine,
                 lock,
                 tasks: TaskTracker::new(),
@@ -164,6 +174,17 @@ impl Shared {
     /// Counts a started container.
     pub(crate) fn count_start(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What there is for actions: a slot for each core.
+    pub(crate) fn capacity(&self) -> Capacity {
+        let Capability { cores, memory } = self.machine.capability();
+        Capacity {
+            slots: cores,
+            cores,
+            memory,
+            each: None,
+        }
     }
 
     /// How many containers were started so far.

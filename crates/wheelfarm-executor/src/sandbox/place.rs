@@ -7,11 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::ExecutorErrorKind;
 
-use crate::error::{Result, cancelled, error, io, store};
+use crate::error::{Result, cancelled, io, store};
 use crate::input_file::{Content, InputFile, bad_path, directories};
 use crate::output::clean;
 use crate::sandbox::Shared;
@@ -117,11 +116,9 @@ impl Shared {
         Ok(names)
     }
 
-    /// Makes a directory, and those above it, that belongs to the root of containers.
+    /// Makes a directory, and those above it, that belong to the root of containers.
     pub(crate) fn make_directory(&self, path: &Path) -> Result<()> {
-        let absolute = self.absolute(path);
-        fs_err::create_dir_all(&absolute).map_err(io("make a directory of the sandbox"))?;
-        self.give(&absolute)
+        self.machine.prepare(&self.directory, path)
     }
 
     /// Gives a file or directory of ours to the root of containers.
@@ -210,21 +207,8 @@ impl Shared {
 
     /// Runs work that is no container to its end.
     pub(crate) async fn work(&self, work: &Work, cancel: &CancellationToken) -> Result<()> {
-        let mut running = self.machine.start(&self.directory, work).await?;
-        let mut words = Vec::new();
-        let done = async {
-            let read = running.stderr.read_to_end(&mut words).await;
-            read.map_err(io("read what a launcher says"))?;
-            running.ended().await
-        };
-        let ended = cancel
-            .run_until_cancelled(done)
-            .await
-            .ok_or_else(|| cancelled("work on the sandbox's files"))??;
-        if ended.code == 0 {
-            return Ok(());
-        }
-        let words = String::from_utf8_lossy(&words).trim().to_owned();
-        Err(error(ExecutorErrorKind::Engine, words))
+        let done = self.machine.to_the_end(&self.directory, work);
+        let done = cancel.run_until_cancelled(done).await;
+        done.ok_or_else(|| cancelled("work on the sandbox's files"))?
     }
 }

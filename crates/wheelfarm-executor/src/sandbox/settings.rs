@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use wheelfarm_store::Store;
 
 use crate::network::HostNetwork;
-use crate::sandbox::Launcher;
+use crate::sandbox::{Launcher, RegistryLogins};
 
 /// Where the sandbox keeps what it makes, and what it works with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SandboxSettings {
     /// Where images, environments, tools and running actions lie: one directory per user and machine.
     pub directory: PathBuf,
@@ -20,4 +20,6 @@ pub struct SandboxSettings {
     pub network: HostNetwork,
     /// What starts [`crate::sandbox::launcher_main`].
     pub launcher: Launcher,
+    /// Who pulls from a registry.
+    pub registry_login: RegistryLogins,
 }

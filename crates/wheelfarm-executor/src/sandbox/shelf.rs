@@ -69,6 +69,7 @@ async fn fill(
             archive: place.join("archive"),
             into: full.clone(),
             whiteouts: false,
+            ..Unpack::default()
         };
         shared.work(&Work::Unpack(unpack), cancel).await?;
     }
