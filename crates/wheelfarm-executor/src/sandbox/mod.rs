@@ -14,4 +14,4 @@ mod unpack;
 
 pub use launch::Launcher;
 pub use launcher::launcher_main;
-pub use machine::{Capability, Extent, Ids, Machine, Runtime};
+pub use machine::{Extent, Ids, Machine, Runtime};

@@ -52,7 +52,7 @@ pub struct Extent {
 #[derive(Debug)]
 pub(super) struct Candidates {
     pub(super) ids: Vec<Ids>,
-    pub(super) notes: Vec<String>,
+    pub(super) note: Option<String>,
 }
 
 /// The candidates for whoever runs this.
@@ -78,27 +78,30 @@ pub(super) fn candidates() -> Candidates {
             groups: or_base(groups),
         };
         return Candidates {
-            ids: vec![range, Ids::Identity],
-            notes: Vec::new(),
+            // The last is for root of a container that may do little more than others.
+            ids: vec![range, Ids::Identity, Ids::Single { user, group }],
+            note: None,
         };
     }
     let mut ids = Vec::new();
-    let mut notes = Vec::new();
+    let mut note = None;
     let name = names.first().cloned().unwrap_or_default();
     match (range(Some(user), &users), range(Some(group), &groups)) {
         (Some(users), Some(groups)) if tool("newuidmap").is_some() => {
             ids.push(Ids::Range { users, groups });
         }
-        (Some(_), Some(_)) => notes.push(
-            "newuidmap is not installed (Debian's package uidmap): one user only in the sandbox"
-                .to_owned(),
-        ),
-        _ => notes.push(format!(
-            "/etc/subuid and /etc/subgid have no {WANTED} ids for {name}: one user only in the sandbox"
-        )),
+        (Some(_), Some(_)) => {
+            note = Some("newuidmap is not installed: Debian's package uidmap has it".to_owned());
+        }
+        _ => {
+            note = Some(format!(
+                "/etc/subuid and /etc/subgid have no {WANTED} ids for {name}: \
+                 `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}` as root gives some"
+            ));
+        }
     }
     ids.push(Ids::Single { user, group });
-    Candidates { ids, notes }
+    Candidates { ids, note }
 }
 
 /// The path of a program that not everybody's search path leads to.
