@@ -52,7 +52,7 @@ pub struct Extent {
 #[derive(Debug)]
 pub(super) struct Candidates {
     pub(super) ids: Vec<Ids>,
-    pub(super) notes: Vec<String>,
+    pub(super) note: Option<String>,
 }
 
 /// The candidates for whoever runs this.
@@ -78,35 +78,45 @@ pub(super) fn candidates() -> Candidates {
             groups: or_base(groups),
         };
         return Candidates {
-            ids: vec![range, Ids::Identity],
-            notes: Vec::new(),
+            // The last is for root of a container that may do little more than others.
+            ids: vec![range, Ids::Identity, Ids::Single { user, group }],
+            note: None,
         };
     }
     let mut ids = Vec::new();
-    let mut notes = Vec::new();
+    let mut note = None;
     let name = names.first().cloned().unwrap_or_default();
     match (range(Some(user), &users), range(Some(group), &groups)) {
         (Some(users), Some(groups)) if tool("newuidmap").is_some() => {
             ids.push(Ids::Range { users, groups });
         }
-        (Some(_), Some(_)) => notes.push(
-            "newuidmap is not installed (Debian's package uidmap): one user only in the sandbox"
-                .to_owned(),
-        ),
-        _ => notes.push(format!(
-            "/etc/subuid and /etc/subgid have no {WANTED} ids for {name}: one user only in the sandbox"
-        )),
+        (Some(_), Some(_)) => {
+            note = Some("newuidmap is not installed: Debian's package uidmap has it".to_owned());
+        }
+        _ => {
+            note = Some(format!(
+                "/etc/subuid and /etc/subgid have no {WANTED} ids for {name}: \
+                 `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}` as root gives some"
+            ));
+        }
     }
     ids.push(Ids::Single { user, group });
-    Candidates { ids, notes }
+    Candidates { ids, note }
 }
 
 /// The path of a program that not everybody's search path leads to.
 pub(super) fn tool(name: &str) -> Option<std::path::PathBuf> {
-    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"]
-        .into_iter()
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.is_file())
+    [
+        "/usr/local/bin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+    ]
+    .into_iter()
+    .map(|folder| Path::new(folder).join(name))
+    .find(|path| path.is_file())
 }
 
 /// Under which names `/etc/subuid` may have the user: by name and by number.
@@ -140,7 +150,11 @@ fn subordinate(text: &str, names: &[String]) -> Vec<(u32, u32)> {
 fn range(own: Option<u32>, found: &[(u32, u32)]) -> Option<Vec<Extent>> {
     let mut extents = Vec::new();
     let mut inside = 0;
-    for (outside, count) in own.map(|own| (own, 1)).into_iter().chain(found.iter().copied()) {
+    for (outside, count) in own
+        .map(|own| (own, 1))
+        .into_iter()
+        .chain(found.iter().copied())
+    {
         let count = count.min(WANTED - inside);
         if count > 0 {
             extents.push(Extent {
@@ -237,7 +251,10 @@ mod tests {
         let names = names(1000, passwd);
         assert_eq!(names, ["ann", "1000"]);
         let text = "bob:1:2\nann:100000:65536\n1000:300000:10\nann:x:1\nann:5\nann:4294967295:2\nann:7:0\n";
-        assert_eq!(subordinate(text, &names), [(100_000, 65_536), (300_000, 10)]);
+        assert_eq!(
+            subordinate(text, &names),
+            [(100_000, 65_536), (300_000, 10)]
+        );
     }
 
     #[test]

@@ -43,7 +43,10 @@ impl Machine {
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
         let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
-            return Err(error(ExecutorErrorKind::Engine, "the launcher has no pipes"));
+            return Err(error(
+                ExecutorErrorKind::Engine,
+                "the launcher has no pipes",
+            ));
         };
         let mut running = Running::new(child, stdin, BufReader::new(stdout), stderr, place);
         match self.prepare_launcher(&launch, &mut running).await {
@@ -72,7 +75,10 @@ impl Machine {
         let text = text.trim();
         Err(error(
             ExecutorErrorKind::Engine,
-            format!("work in the sandbox failed with code {}: {text}", ended.code),
+            format!(
+                "work in the sandbox failed with code {}: {text}",
+                ended.code
+            ),
         ))
     }
 

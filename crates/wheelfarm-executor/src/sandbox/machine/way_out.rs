@@ -44,7 +44,9 @@ pub(super) async fn open(program: &Path, pid: u32) -> Result<Child> {
         // Nobody reads its messages: a full pipe must not stop it.
         if let Some(mut messages) = child.stderr.take() {
             tokio::spawn(async move {
-                tokio::io::copy(&mut messages, &mut tokio::io::sink()).await.ok();
+                tokio::io::copy(&mut messages, &mut tokio::io::sink())
+                    .await
+                    .ok();
             });
         }
         return Ok(child);
