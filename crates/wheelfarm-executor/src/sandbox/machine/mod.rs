@@ -134,7 +134,11 @@ impl Machine {
     }
 
     /// Takes the first runtime that gets as far as the command, and tells what each of the others lacks.
-    async fn try_runtimes(&mut self, directory: &Path, runtimes: Vec<Runtime>) -> Result<()> {
+    pub(crate) async fn try_runtimes(
+        &mut self,
+        directory: &Path,
+        runtimes: Vec<Runtime>,
+    ) -> Result<()> {
         let mut last = None;
         for runtime in runtimes {
             self.runtime = runtime;

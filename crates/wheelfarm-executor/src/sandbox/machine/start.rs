@@ -8,7 +8,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use wheelfarm_build::action::ExecutorErrorKind;
 
 use super::{Ids, Machine, way_out};
-use crate::error::{Result, error, io};
+use crate::error::{Result, error, hinted, io};
 use crate::sandbox::bundle::{Network, Unheld};
 use crate::sandbox::launch::{Container, Launch, Running, Work, said};
 
@@ -33,7 +33,7 @@ impl Machine {
             launch.runtime = Some(self.runtime.clone());
             launch.unheld = self.cgroups.unheld();
             launch.network = self.network_of(container);
-            self.adapt(container, launch.network)?;
+            adapt(container, launch.network)?;
             self.prepare(directory, &container.place)?;
             place = Some(directory.join(&container.place));
         }
@@ -88,27 +88,6 @@ impl Machine {
         command.spawn().map_err(io(format!("start {program}")))
     }
 
-    /// Names are asked for where the way out answers.
-    fn adapt(&self, container: &mut Container, network: Network) -> Result<()> {
-        match network {
-            Network::None => {}
-            Network::Translated => {
-                container.files.retain(|(path, _)| path != RESOLV);
-                let content = format!("nameserver {}\n", way_out::NAME_SERVER);
-                container.files.push((RESOLV.to_owned(), content));
-            }
-            Network::Host if container.user != 0 => {
-                return Err(crate::error::hinted(
-                    ExecutorErrorKind::Engine,
-                    "builds with network would reach everything that listens on this machine",
-                    "install slirp4netns, which gives them a network of their own",
-                ));
-            }
-            Network::Host => {}
-        }
-        Ok(())
-    }
-
     async fn prepare_launcher(&self, launch: &Launch, running: &mut Running) -> Result<()> {
         let line = serde_json::to_string(launch).map_err(|source| {
             error(
@@ -135,6 +114,23 @@ impl Machine {
         }
         expect(&mut running.stdout, said::RUNNING).await
     }
+}
+
+/// Names are asked for where the way out answers.
+fn adapt(container: &mut Container, network: Network) -> Result<()> {
+    if network == Network::Translated {
+        container.files.retain(|(path, _)| path != RESOLV);
+        let content = format!("nameserver {}\n", way_out::NAME_SERVER);
+        container.files.push((RESOLV.to_owned(), content));
+    }
+    if network == Network::Host && container.user != 0 {
+        return Err(hinted(
+            ExecutorErrorKind::Engine,
+            "builds with network would reach everything that listens on this machine",
+            "install slirp4netns, which gives them a network of their own",
+        ));
+    }
+    Ok(())
 }
 
 async fn tell(running: &mut Running, line: &str) -> Result<()> {
