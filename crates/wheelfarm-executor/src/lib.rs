@@ -11,8 +11,8 @@ mod network;
 mod output;
 mod packages;
 pub mod reapi;
-pub mod sandbox;
 mod run_lock;
+pub mod sandbox;
 mod wrapper;
 
 pub use docker::{

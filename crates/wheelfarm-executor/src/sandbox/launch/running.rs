@@ -147,7 +147,10 @@ impl Parts {
     /// Ends the launcher and with it everything, and waits for that.
     async fn end(mut self) {
         drop(self.stdin.take());
-        if tokio::time::timeout(PATIENCE, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .is_err()
+        {
             // An error means that it has ended.
             self.child.kill().await.ok();
         }

@@ -152,7 +152,9 @@ fn inside(layer: &Path, target: &str) -> Result<PathBuf> {
         .split('/')
         .all(|part| !matches!(part, "" | "." | ".."));
     if !plain || relative.len() == target.len() {
-        return Err(format!("`{target}` is no absolute path to mount something on"));
+        return Err(format!(
+            "`{target}` is no absolute path to mount something on"
+        ));
     }
     Ok(layer.join(relative))
 }
@@ -178,12 +180,12 @@ mod tests {
 
     #[test]
     fn names_of_layers_cannot_be_taken_for_options() {
-        let lower = [PathBuf::from("images/sha256:1/root"), PathBuf::from("a,b\\")];
+        let lower = [
+            PathBuf::from("images/sha256:1/root"),
+            PathBuf::from("a,b\\"),
+        ];
         let options = options(&lower, None, true);
-        assert_eq!(
-            options,
-            r"lowerdir=images/sha256\:1/root:a\,b\\,userxattr"
-        );
+        assert_eq!(options, r"lowerdir=images/sha256\:1/root:a\,b\\,userxattr");
     }
 
     #[test]

@@ -106,10 +106,17 @@ pub(super) fn candidates() -> Candidates {
 
 /// The path of a program that not everybody's search path leads to.
 pub(super) fn tool(name: &str) -> Option<std::path::PathBuf> {
-    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"]
-        .into_iter()
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.is_file())
+    [
+        "/usr/local/bin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+    ]
+    .into_iter()
+    .map(|folder| Path::new(folder).join(name))
+    .find(|path| path.is_file())
 }
 
 /// Under which names `/etc/subuid` may have the user: by name and by number.
@@ -143,7 +150,11 @@ fn subordinate(text: &str, names: &[String]) -> Vec<(u32, u32)> {
 fn range(own: Option<u32>, found: &[(u32, u32)]) -> Option<Vec<Extent>> {
     let mut extents = Vec::new();
     let mut inside = 0;
-    for (outside, count) in own.map(|own| (own, 1)).into_iter().chain(found.iter().copied()) {
+    for (outside, count) in own
+        .map(|own| (own, 1))
+        .into_iter()
+        .chain(found.iter().copied())
+    {
         let count = count.min(WANTED - inside);
         if count > 0 {
             extents.push(Extent {
@@ -240,7 +251,10 @@ mod tests {
         let names = names(1000, passwd);
         assert_eq!(names, ["ann", "1000"]);
         let text = "bob:1:2\nann:100000:65536\n1000:300000:10\nann:x:1\nann:5\nann:4294967295:2\nann:7:0\n";
-        assert_eq!(subordinate(text, &names), [(100_000, 65_536), (300_000, 10)]);
+        assert_eq!(
+            subordinate(text, &names),
+            [(100_000, 65_536), (300_000, 10)]
+        );
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub struct Machine {
     pub ids: Ids,
     /// What bounds containers.
     pub cgroups: Cgroups,
-    /// The program that leads containers with network out of their namespace, if it is installed.
-    pub way_out: Option<PathBuf>,
+    /// The program that leads containers with network out of their namespace; else what to do to have one.
+    pub way_out: std::result::Result<PathBuf, String>,
     /// Why there are no better ids.
     ids_note: Option<String>,
     launcher: Launcher,
@@ -112,8 +112,8 @@ impl Machine {
     pub(crate) fn network_of(&self, container: &Container) -> Network {
         match (container.network, &self.way_out) {
             (false, _) => Network::None,
-            (true, Some(_)) => Network::Translated,
-            (true, None) => Network::Host,
+            (true, Ok(_)) => Network::Translated,
+            (true, Err(_)) => Network::Host,
         }
     }
 
