@@ -70,7 +70,9 @@ impl Machine {
                 launcher: launcher.clone(),
             };
             if let Err(error) = machine.try_namespaces(directory).await {
-                failures.push(error.message);
+                if !failures.contains(&error.message) {
+                    failures.push(error.message);
+                }
                 continue;
             }
             if !failures.is_empty() {
@@ -133,13 +135,13 @@ impl Machine {
         tried
     }
 
-    /// Takes the first runtime that gets as far as the command, and tells what each of the others lacks.
+    /// Takes the first runtime that gets as far as the command; else the error is that of the best one.
     pub(crate) async fn try_runtimes(
         &mut self,
         directory: &Path,
         runtimes: Vec<Runtime>,
     ) -> Result<()> {
-        let mut last = None;
+        let mut first = None;
         for runtime in runtimes {
             self.runtime = runtime;
             let mut tried = self.try_runtime(directory).await;
@@ -153,13 +155,12 @@ impl Machine {
             }
             match tried {
                 Ok(()) => return Ok(()),
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    first.get_or_insert_with(|| why::unfit(&self.runtime, &error));
+                }
             }
         }
-        Err(match last {
-            Some(error) => why::unfit(&self.runtime, &error),
-            None => why::forbidden(&[]),
-        })
+        Err(first.unwrap_or_else(|| why::forbidden(&[])))
     }
 
     async fn try_runtime(&self, directory: &Path) -> Result<()> {
