@@ -38,6 +38,14 @@ impl Machine {
         Some(format!("{lost} ({why})"))
     }
 
+    /// What builds with network lack, and what to do about it; None if nothing.
+    pub fn network_advice(&self) -> Option<String> {
+        let missing = self.way_out.as_ref().err()?;
+        Some(format!(
+            "builds with network do not run, and package installation has the machine's own: {missing}"
+        ))
+    }
+
     /// What bounds the memory, processes and cores of actions.
     pub fn limits(&self) -> String {
         let (held, missing) = self.cgroups.kinds();

@@ -37,8 +37,8 @@ pub struct Machine {
     pub ids: Ids,
     /// What bounds containers.
     pub cgroups: Cgroups,
-    /// The program that leads containers with network out of their namespace, if it is installed.
-    pub way_out: Option<PathBuf>,
+    /// The program that leads containers with network out of their namespace; else what to do to have one.
+    pub way_out: std::result::Result<PathBuf, String>,
     /// Why there are no better ids.
     ids_note: Option<String>,
     launcher: Launcher,
@@ -70,7 +70,9 @@ impl Machine {
                 launcher: launcher.clone(),
             };
             if let Err(error) = machine.try_namespaces(directory).await {
-                failures.push(error.message);
+                if !failures.contains(&error.message) {
+                    failures.push(error.message);
+                }
                 continue;
             }
             if !failures.is_empty() {
@@ -112,8 +114,8 @@ impl Machine {
     pub(crate) fn network_of(&self, container: &Container) -> Network {
         match (container.network, &self.way_out) {
             (false, _) => Network::None,
-            (true, Some(_)) => Network::Translated,
-            (true, None) => Network::Host,
+            (true, Ok(_)) => Network::Translated,
+            (true, Err(_)) => Network::Host,
         }
     }
 
@@ -133,9 +135,13 @@ impl Machine {
         tried
     }
 
-    /// Takes the first runtime that gets as far as the command, and tells what each of the others lacks.
-    async fn try_runtimes(&mut self, directory: &Path, runtimes: Vec<Runtime>) -> Result<()> {
-        let mut last = None;
+    /// Takes the first runtime that gets as far as the command; else the error is that of the best one.
+    pub(crate) async fn try_runtimes(
+        &mut self,
+        directory: &Path,
+        runtimes: Vec<Runtime>,
+    ) -> Result<()> {
+        let mut first = None;
         for runtime in runtimes {
             self.runtime = runtime;
             let mut tried = self.try_runtime(directory).await;
@@ -149,13 +155,12 @@ impl Machine {
             }
             match tried {
                 Ok(()) => return Ok(()),
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    first.get_or_insert_with(|| why::unfit(&self.runtime, &error));
+                }
             }
         }
-        Err(match last {
-            Some(error) => why::unfit(&self.runtime, &error),
-            None => why::forbidden(&[]),
-        })
+        Err(first.unwrap_or_else(|| why::forbidden(&[])))
     }
 
     async fn try_runtime(&self, directory: &Path) -> Result<()> {
