@@ -13,8 +13,9 @@ mod network;
 mod output;
 mod packages;
 pub mod reapi;
-pub mod sandbox;
 mod run_lock;
+pub mod sandbox;
+mod supervise;
 mod wrapper;
 
 pub use debian::{CLEAN, EPOCH, python_source};
