@@ -149,3 +149,5 @@ fn image_directory(id: &str) -> Result<PathBuf> {
     }
     Ok(Path::new(IMAGES).join(hex))
 }
+#[cfg(test)]
+mod tests;
