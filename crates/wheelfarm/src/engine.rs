@@ -11,6 +11,7 @@ use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
 use wheelfarm_store::Store;
 
 use crate::config::{Config, ExecutorChoice};
+use crate::docker_login;
 use crate::environment::variable;
 use crate::exit::Failure;
 use crate::no_engine::NoEngine;
@@ -157,6 +158,9 @@ pub(crate) async fn sandbox(
             program: "/proc/self/exe".into(),
             arguments: ["sandbox", "launch"].map(str::to_owned).into(),
         },
+        registry_login: Arc::new(|registry| {
+            docker_login::login(registry).map_err(|failure| failure.message)
+        }),
     })
     .await
 }
@@ -178,10 +182,7 @@ pub(crate) async fn docker(places: &Places, network: HostNetwork) -> Result<Dock
     Ok(docker)
 }
 
-async fn connect(
-    places: &Places,
-    network: HostNetwork,
-) -> Result<Docker, ExecutorError> {
+async fn connect(places: &Places, network: HostNetwork) -> Result<Docker, ExecutorError> {
     Docker::connect(DockerSettings {
         host: variable("DOCKER_HOST"),
         runs_dir: places.cache.join("runs"),

@@ -29,7 +29,10 @@ pub(crate) async fn mount(
 ) -> Option<(Mount, BTreeMap<String, String>)> {
     let cache = action.compiler_cache.as_ref()?;
     match volume_of(&scope.shared, action, cache, cancel).await {
-        Ok(volume) => Some((volume_mount(&volume, ccache::PLACE, false), ccache::variables())),
+        Ok(volume) => Some((
+            volume_mount(&volume, ccache::PLACE, false),
+            ccache::variables(),
+        )),
         Err(error) => {
             sink(&format!("no compiler cache: {error}"));
             None

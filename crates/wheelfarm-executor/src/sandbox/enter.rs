@@ -26,7 +26,9 @@ impl Sandbox {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--target={process}"))
-            .args(["--user", "--mount", "--pid", "--net", "--ipc", "--uts", "--root"])
+            .args([
+                "--user", "--mount", "--pid", "--net", "--ipc", "--uts", "--root",
+            ])
             .arg(format!("--wd={directory}"));
         if machine.maps_several_ids() {
             command.args([format!("--setuid={user}"), format!("--setgid={user}")]);
@@ -53,7 +55,11 @@ async fn first_process(running: &mut Running, name: &str) -> Result<u32> {
     let mut line = [0; 1];
     let read = running.stdout.read(&mut line).await;
     let read = read.map_err(io("wait for the container"))?;
-    let process = if read == 1 { running.first_process() } else { None };
+    let process = if read == 1 {
+        running.first_process()
+    } else {
+        None
+    };
     if let Some(process) = process {
         return Ok(process);
     }

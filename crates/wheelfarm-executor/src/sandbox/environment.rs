@@ -88,7 +88,11 @@ impl Sandbox {
 
 impl Shared {
     /// The environment that was made of `recipe`, if it is here with the packages of `manifest`.
-    pub(crate) fn find_made(&self, recipe: &EnvironmentRecipe, manifest: &Digest) -> Option<String> {
+    pub(crate) fn find_made(
+        &self,
+        recipe: &EnvironmentRecipe,
+        manifest: &Digest,
+    ) -> Option<String> {
         let name = name(recipe, manifest);
         // Its image may be gone.
         self.root_of(&name).is_ok().then_some(name)
@@ -105,10 +109,7 @@ impl Shared {
         let record: Record = serde_json::from_slice(&record).map_err(|source| {
             let file = self.absolute(&directory.join(RECORD));
             let message = format!("{} is damaged: {source}", file.display());
-            error(
-                wheelfarm_build::action::ExecutorErrorKind::Engine,
-                message,
-            )
+            error(wheelfarm_build::action::ExecutorErrorKind::Engine, message)
         })?;
         let mut root = self.image_root(&record.image)?;
         root.layers.insert(0, directory.join(LAYER));
@@ -120,7 +121,11 @@ impl Shared {
 /// theirs.
 fn name(recipe: &EnvironmentRecipe, manifest: &Digest) -> String {
     let short = |digest: &Digest| digest.to_string().chars().take(SHORT).collect::<String>();
-    format!("{ENVIRONMENTS}{}-{}", short(&recipe.digest()), short(manifest))
+    format!(
+        "{ENVIRONMENTS}{}-{}",
+        short(&recipe.digest()),
+        short(manifest)
+    )
 }
 
 async fn make(
@@ -183,7 +188,15 @@ pub(crate) async fn fill_tool(
     let mut container = container(&place, image, recipe, vec![bind.target.clone()], cancel).await?;
     container.binds.push(bind);
     let what = "compiler cache";
-    let ran = run(&place, container, recipe, what, Arc::new(|_: &str| {}), cancel).await;
+    let ran = run(
+        &place,
+        container,
+        recipe,
+        what,
+        Arc::new(|_: &str| {}),
+        cancel,
+    )
+    .await;
     place.close().await;
     let (stdout, log) = ran?;
     Ok(packages::tool_failure(stdout, &log.finish()))
@@ -201,7 +214,9 @@ async fn container(
     let image = shared.root_of(base)?;
     let temporary: PathBuf = place.join("tmp");
     let files = install::files(&shared.network)?;
-    shared.write(&temporary, files, "installing packages", cancel).await?;
+    shared
+        .write(&temporary, files, "installing packages", cancel)
+        .await?;
     place.make_public("tmp")?;
     let mut binds = vec![Bind {
         source: temporary,
@@ -209,7 +224,9 @@ async fn container(
         read_only: false,
     }];
     binds.extend(package_cache::bind(shared, base, recipe).await?);
-    let variables = tool.into_iter().map(|tool| format!("WHEELFARM_TOOL={tool}"));
+    let variables = tool
+        .into_iter()
+        .map(|tool| format!("WHEELFARM_TOOL={tool}"));
     let mut command = image.entry_point;
     command.extend(install::command(recipe));
     Ok(Container {

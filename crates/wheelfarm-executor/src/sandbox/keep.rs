@@ -89,7 +89,9 @@ impl Shared {
 
     fn kept_path(&self, name: &str) -> Result<PathBuf> {
         let path = Path::new(KEPT).join(name);
-        let plain = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '-');
+        let plain = name
+            .chars()
+            .all(|char| char.is_ascii_alphanumeric() || char == '-');
         if plain && !name.is_empty() && self.absolute(&path).exists() {
             return Ok(path);
         }

@@ -46,7 +46,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wheelfarm_build::pipeline::Capacity;
 use wheelfarm_store::Store;
 
 use crate::error::{Result, io};
@@ -54,10 +53,10 @@ use crate::network::HostNetwork;
 use crate::run_lock::RunLock;
 use crate::supervise::supervise;
 
+pub use images::{RegistryLogins, no_login};
 pub use launch::Launcher;
 pub use launcher::launcher_main;
-pub use images::{RegistryLogins, no_login};
-pub use machine::{Capability, Extent, Ids, Machine, Runtime};
+pub use machine::{Extent, Ids, Machine, Runtime};
 
 pub use settings::SandboxSettings;
 pub use sweep::SandboxSweep;
@@ -174,17 +173,6 @@ impl Shared {
     /// Counts a started container.
     pub(crate) fn count_start(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What there is for actions: a slot for each core.
-    pub(crate) fn capacity(&self) -> Capacity {
-        let Capability { cores, memory } = self.machine.capability();
-        Capacity {
-            slots: cores,
-            cores,
-            memory,
-            each: None,
-        }
     }
 
     /// How many containers were started so far.

@@ -186,7 +186,9 @@ impl Shared {
                 let whole = self.store.whole(&digest).await;
                 let whole = whole.map_err(|source| store(&source))?;
                 let chunks = whole.into_stream();
-                chunks.map(|chunk| chunk.map_err(|source| store(&source))).boxed()
+                chunks
+                    .map(|chunk| chunk.map_err(|source| store(&source)))
+                    .boxed()
             }
         };
         let failed = || io("write an input of an action");

@@ -61,7 +61,9 @@ async fn fill(
     };
     let full = place.directory("full")?;
     if let Some(tool) = tool {
-        shared.write(&full, vec![file(tool, true)], &what, cancel).await?;
+        shared
+            .write(&full, vec![file(tool, true)], &what, cancel)
+            .await?;
     } else {
         let files = vec![file("archive", false)];
         shared.write(&place.path, files, &what, cancel).await?;

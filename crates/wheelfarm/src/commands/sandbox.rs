@@ -24,7 +24,11 @@ pub(crate) async fn run(
     done
 }
 
-async fn act(sandbox: &Sandbox, command: SandboxCommand, printer: Printer) -> Result<Exit, Failure> {
+async fn act(
+    sandbox: &Sandbox,
+    command: SandboxCommand,
+    printer: Printer,
+) -> Result<Exit, Failure> {
     match command {
         SandboxCommand::List => {
             for name in sandbox.kept()? {

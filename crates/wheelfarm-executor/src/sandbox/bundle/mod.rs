@@ -255,9 +255,15 @@ fn bound(target: &str, source: &str, read_only: bool) -> Value {
 }
 
 fn terminals(single: bool) -> Vec<String> {
-    let mut options: Vec<String> = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
-        .map(str::to_owned)
-        .into();
+    let mut options: Vec<String> = [
+        "nosuid",
+        "noexec",
+        "newinstance",
+        "ptmxmode=0666",
+        "mode=0620",
+    ]
+    .map(str::to_owned)
+    .into();
     if !single {
         // The group `tty`, which does not exist where only one group does.
         options.push("gid=5".to_owned());

@@ -99,7 +99,14 @@ mod tests {
         let allowed = names(&profile, "SCMP_ACT_ALLOW", None);
         assert!(allowed.len() > 300);
         assert!(allowed.iter().all(|name| !refused.contains(name)));
-        for name in ["mount", "unshare", "setns", "keyctl", "bpf", "io_uring_setup"] {
+        for name in [
+            "mount",
+            "unshare",
+            "setns",
+            "keyctl",
+            "bpf",
+            "io_uring_setup",
+        ] {
             assert!(refused.iter().any(|refused| refused == name), "{name}");
         }
         for name in ["clone", "clone3", "personality", "socket"] {

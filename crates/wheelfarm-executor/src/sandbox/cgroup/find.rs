@@ -115,10 +115,7 @@ fn version_2_parent(hierarchy: &Hierarchy, own: &str) -> Result<PathBuf, String>
     let parent = group.as_deref().and_then(Path::parent);
     match parent.filter(|parent| parent.starts_with(&hierarchy.mounted) && writable(parent)) {
         Some(parent) => Ok(parent.to_owned()),
-        None => Err(
-            "control groups are not delegated to this session; `systemd-run --user --scope` before the command helps"
-                .to_owned(),
-        ),
+        None => Err("control groups are not delegated to this session".to_owned()),
     }
 }
 
@@ -175,7 +172,9 @@ fn own_group(hierarchy: &Hierarchy, own: &str, controller: Option<&str>) -> Opti
     })?;
     // Inside a container the mount may show a part only, or our group lie outside of it.
     let below = Path::new(path).strip_prefix(&hierarchy.root).ok();
-    let below = below.filter(|below| !below.starts_with("..")).unwrap_or(Path::new(""));
+    let below = below
+        .filter(|below| !below.starts_with(".."))
+        .unwrap_or(Path::new(""));
     let group = hierarchy.mounted.join(below);
     group.is_dir().then_some(group)
 }

@@ -27,7 +27,11 @@ pub(crate) struct Group {
 
 impl Group {
     /// Makes it, with `bounds`.
-    pub(super) fn create(cgroups: &Cgroups, name: &str, bounds: Option<Bounds>) -> io::Result<Self> {
+    pub(super) fn create(
+        cgroups: &Cgroups,
+        name: &str,
+        bounds: Option<Bounds>,
+    ) -> io::Result<Self> {
         let below = |parent: &Option<PathBuf>| parent.as_ref().map(|parent| parent.join(name));
         let mut group = Self {
             directories: Vec::new(),
@@ -89,10 +93,7 @@ impl Group {
 
     fn cpu(&self, bounds: Bounds) -> Vec<Setting> {
         let machine = std::thread::available_parallelism().map_or(1, usize::from);
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "no machine has so many cores"
-        )]
+        #[allow(clippy::cast_precision_loss, reason = "no machine has so many cores")]
         if bounds.cores >= machine as f64 {
             return Vec::new();
         }

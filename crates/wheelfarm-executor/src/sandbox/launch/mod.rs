@@ -17,9 +17,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-#[allow(unused_imports, reason = "the executor above it comes with the next change")]
+#[allow(
+    unused_imports,
+    reason = "the executor above it comes with the next change"
+)]
 pub(crate) use running::{Ended, Running};
-#[allow(unused_imports, reason = "the executor above it comes with the next change")]
+#[allow(
+    unused_imports,
+    reason = "the executor above it comes with the next change"
+)]
 pub(crate) use work::{Bind, Bounds, Container, Tmpfs, Unpack, Work};
 
 use crate::sandbox::bundle::{Network, Unheld};

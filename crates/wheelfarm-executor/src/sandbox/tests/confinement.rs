@@ -15,7 +15,10 @@ async fn a_build_has_no_rights() {
          try chroot chroot / true\ntry node mknod /tmp/n c 1 3\ntry host hostname other\n"
     );
     let printed = place.output("rights", &script).await;
-    let done: Vec<_> = printed.lines().filter(|line| line.ends_with("done")).collect();
+    let done: Vec<_> = printed
+        .lines()
+        .filter(|line| line.ends_with("done"))
+        .collect();
     assert_eq!(done, ["tmp done"], "{printed}");
     assert_eq!(printed.lines().count(), 11, "{printed}");
 }
@@ -101,11 +104,17 @@ async fn root_of_a_container_may_install_into_its_upper_layer_alone() {
     container.user = 0;
     container.limits = None;
     let upper = place.path().join("making/upper");
-    place.machine.prepare(place.path(), "making/upper".as_ref()).unwrap();
+    place
+        .machine
+        .prepare(place.path(), "making/upper".as_ref())
+        .unwrap();
     container.upper = Some("making/upper".into());
     let (ended, printed) = place.run(&container).await.unwrap();
     assert_eq!(ended.code, 0, "{printed}");
-    let done: Vec<_> = printed.lines().filter(|line| line.ends_with("done")).collect();
+    let done: Vec<_> = printed
+        .lines()
+        .filter(|line| line.ends_with("done"))
+        .collect();
     assert_eq!(done, ["file done", "owner done", "group done"], "{printed}");
     assert!(upper.join("etc/made").exists());
     assert!(!upper.join("etc/hosts").exists());

@@ -8,11 +8,17 @@ use crate::sandbox::launch::{Running, Work};
 #[tokio::test]
 async fn a_command_prints_and_ends_with_its_code() {
     let Some(place) = place().await else { return };
-    let container = place.container("code", "echo out; echo err >&2; echo $A; id -u; pwd; exit 7");
+    let container = place.container(
+        "code",
+        "echo out; echo err >&2; echo $A; id -u; pwd; exit 7",
+    );
     let (ended, printed) = place.run(&container).await.unwrap();
     assert_eq!((ended.code, ended.killed), (7, 0), "{printed}");
     assert_eq!(printed, "out\n1\n65532\n/build\nerr\n");
-    let (ended, _) = place.run(&place.container("killed", "kill -9 $$; sh -c 'kill -9 $$'")).await.unwrap();
+    let (ended, _) = place
+        .run(&place.container("killed", "kill -9 $$; sh -c 'kill -9 $$'"))
+        .await
+        .unwrap();
     assert_eq!(ended.code, 137);
 }
 
@@ -49,7 +55,9 @@ async fn long(place: &Place, name: &str) -> Running {
 
 /// Waits for the end of the pipe that every process of the container holds.
 async fn all_gone(mut stdout: impl tokio::io::AsyncRead + Unpin) {
-    tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await.unwrap();
+    tokio::io::copy(&mut stdout, &mut tokio::io::sink())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -62,7 +70,9 @@ async fn killing_ends_everything() {
     running.kill().await;
     all_gone(stderr).await;
     assert!(!std::path::Path::new(&format!("/proc/{pid}/ns")).exists());
-    let work = Work::Remove { paths: vec!["actions".into()] };
+    let work = Work::Remove {
+        paths: vec!["actions".into()],
+    };
     place.machine.to_the_end(place.path(), &work).await.ok();
 }
 
@@ -91,6 +101,9 @@ async fn a_killed_launcher_takes_everything_with_it() {
 /// Something to leave in the place of a pipe that is taken out.
 fn another_pipe() -> tokio::process::ChildStderr {
     let mut command = tokio::process::Command::new("true");
-    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stderr.take().unwrap()
 }

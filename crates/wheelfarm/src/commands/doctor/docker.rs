@@ -9,8 +9,8 @@ use wheelfarm_executor::{Docker, DockerSettings, EngineFacts, HostNetwork};
 use wheelfarm_store::Store;
 use wheelfarm_types::Arch;
 
-use super::{container, gibibytes};
 use super::report::{Finding, Report};
+use super::{container, gibibytes};
 use crate::environment::variable;
 use crate::exit::Failure;
 

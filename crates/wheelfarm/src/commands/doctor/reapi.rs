@@ -1,10 +1,8 @@
 //! Whether a Remote Execution cluster can run builds.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, Exit};
 use wheelfarm_build::catalogue::Catalogue;
 use wheelfarm_executor::reapi::Reapi;
@@ -12,8 +10,8 @@ use wheelfarm_reapi::{BlobDigest, Capabilities, Content};
 use wheelfarm_store::Store;
 use wheelfarm_types::Arch;
 
-use super::{Machine, container};
 use super::report::{Finding, Report};
+use super::{Machine, container};
 use crate::config::Config;
 use crate::engine;
 use crate::exit::Failure;

@@ -25,7 +25,7 @@ pub(super) async fn check(report: &mut Report, machine: Machine, arch: Arch) {
             sandbox
         }
         Err(failure) => {
-            report.add("sandbox", failure.into());
+            report.add("sandbox", Failure::from(failure).into());
             for id in ["limits", "images", "container"] {
                 report.add(id, Finding::skipped("there is no sandbox"));
             }
