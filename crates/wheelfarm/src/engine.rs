@@ -121,7 +121,7 @@ async fn there_is(places: &Places, network: HostNetwork) -> Result<(Engine, Stri
         Err(error) if error.kind == ExecutorErrorKind::EngineUnavailable => error,
         Err(error) => return Err(error.into()),
     };
-    match sandbox(&places.cache, places.store.clone(), network).await {
+    match sandbox(&places.sandbox, places.store.clone(), network).await {
         Ok(sandbox) => {
             sandbox.sweep().await?;
             Ok((Engine::Sandbox(Arc::new(sandbox)), absent.message))
@@ -142,15 +142,14 @@ fn nothing(docker: &str, sandbox: &str) -> Failure {
     ))
 }
 
-/// The sandbox below `cache`.
+/// The sandbox in `directory`.
 pub(crate) async fn sandbox(
-    cache: &Path,
+    directory: &Path,
     store: Store,
     network: HostNetwork,
 ) -> Result<Sandbox, ExecutorError> {
     Sandbox::connect(SandboxSettings {
-        directory: cache.join("sandbox"),
-        runs_dir: cache.join("runs"),
+        directory: directory.to_owned(),
         store,
         network,
         // Whatever has become of the file that it was started from.
@@ -170,7 +169,7 @@ pub(crate) async fn swept_sandbox(
     places: &Places,
     network: HostNetwork,
 ) -> Result<Sandbox, Failure> {
-    let sandbox = sandbox(&places.cache, places.store.clone(), network).await?;
+    let sandbox = sandbox(&places.sandbox, places.store.clone(), network).await?;
     sandbox.sweep().await?;
     Ok(sandbox)
 }

@@ -61,6 +61,9 @@ pub use machine::{Extent, Ids, Machine, Runtime};
 pub use settings::SandboxSettings;
 pub use sweep::SandboxSweep;
 
+/// Below it lie the lock files of running processes.
+const RUNS: &str = "runs";
+
 /// Runs actions in containers of its own, and makes and finds images for them. Cheap to clone.
 ///
 /// Call [`Sandbox::close`] before the runtime ends, so that removals that are under way can finish.
@@ -100,7 +103,6 @@ impl Sandbox {
     pub async fn connect(settings: SandboxSettings) -> Result<Self> {
         let SandboxSettings {
             directory,
-            runs_dir,
             store,
             network,
             launcher,
@@ -108,8 +110,9 @@ impl Sandbox {
         } = settings;
         fs_err::create_dir_all(&directory).map_err(io("make the directory of the sandbox"))?;
         let machine = Machine::probe(&launcher, &directory).await?;
-        let lock = RunLock::take(&runs_dir)
-            .map_err(io(format!("take a lock in {}", runs_dir.display())))?;
+        // With what they guard: whoever finds a directory here finds its owner's lock.
+        let lock =
+            RunLock::take(&directory.join(RUNS)).map_err(io("take a lock of the sandbox"))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 directory,

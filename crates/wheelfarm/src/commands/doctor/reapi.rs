@@ -32,6 +32,7 @@ pub(super) async fn check(report: &mut Report, machine: Machine, config: &Config
     let Machine {
         cache,
         network,
+        sandbox,
         store,
     } = machine;
     let Some(store) = store else {
@@ -41,7 +42,11 @@ pub(super) async fn check(report: &mut Report, machine: Machine, config: &Config
             "there is no store",
         );
     };
-    let places = Places { cache, store };
+    let places = Places {
+        cache,
+        sandbox,
+        store,
+    };
     let reapi = match engine::reapi(&places, config, network).await {
         Ok(reapi) => {
             report.add("cluster", cluster(reapi.client().capabilities()));

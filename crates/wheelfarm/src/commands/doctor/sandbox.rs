@@ -17,7 +17,7 @@ pub(super) async fn check(report: &mut Report, machine: Machine, arch: Arch) {
         Ok(store) => store,
         Err(error) => return report.add("sandbox", Failure::from(error).into()),
     };
-    let opened = engine::sandbox(&machine.cache, store.clone(), machine.network).await;
+    let opened = engine::sandbox(&machine.sandbox, store.clone(), machine.network).await;
     let sandbox = match opened {
         Ok(sandbox) => {
             report.add("sandbox", confinement(&sandbox));
