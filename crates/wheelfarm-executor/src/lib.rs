@@ -15,7 +15,7 @@ mod run_lock;
 mod wrapper;
 
 pub use docker::{
-    CLEAN, Docker, DockerSettings, EPOCH, EngineFacts, ImageContents, ImageRole, ListedImage,
-    RegistryLogin, SweepReport, python_source,
+    CLEAN, Docker, DockerSettings, EPOCH, EngineFacts, Flavour, ImageContents, ImageRole,
+    ListedImage, RegistryLogin, SweepReport, python_source,
 };
 pub use network::HostNetwork;

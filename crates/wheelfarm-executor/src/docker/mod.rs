@@ -23,6 +23,7 @@ mod environment;
 mod error;
 mod export_root;
 mod file_system;
+mod flavour;
 mod images;
 mod inputs;
 mod keep;
@@ -62,6 +63,7 @@ pub use about::EngineFacts;
 pub use contents::ImageContents;
 pub use debian::{CLEAN, EPOCH};
 pub use debian_source::python_source;
+pub use flavour::Flavour;
 pub use images::{ImageRole, ListedImage};
 pub use push::RegistryLogin;
 pub use settings::DockerSettings;
@@ -99,6 +101,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     /// The same connection with more patience.
     pub(crate) transfer: Client,
+    pub(crate) flavour: Flavour,
     pub(crate) store: Store,
     pub(crate) network: HostNetwork,
     pub(crate) lock: RunLock,
@@ -123,6 +126,7 @@ impl Docker {
     pub async fn connect(settings: DockerSettings) -> Result<Self> {
         let host = settings.host.as_deref().unwrap_or(DEFAULT_HOST);
         let client = negotiate(host).await?;
+        let flavour = Flavour::of(&client).await?;
         let directory = settings.runs_dir;
         let lock = RunLock::take(&directory)
             .map_err(io(format!("take a lock in {}", directory.display())))?;
@@ -130,6 +134,7 @@ impl Docker {
             shared: Arc::new(Shared {
                 transfer: client.clone().with_timeout(TRANSFER),
                 client,
+                flavour,
                 store: settings.store,
                 network: settings.network,
                 lock,
@@ -170,7 +175,7 @@ impl Docker {
             .tasks
             .spawn(work(Arc::clone(&self.shared), token));
         task.await.unwrap_or_else(|source| {
-            let message = format!("work for the Docker engine broke off: {source}");
+            let message = format!("work for the container engine broke off: {source}");
             Err(error(ExecutorErrorKind::Engine, message))
         })
     }

@@ -35,7 +35,7 @@ async fn packages_are_installed_recorded_and_found_again() {
         index: BTreeMap::new(),
     };
     let settings = DockerSettings {
-        host: None,
+        host: crate::support::host(),
         runs_dir: engine.runs.path().to_owned(),
         store: engine.store.clone(),
         network,

@@ -104,7 +104,7 @@ async fn an_action_with_network_gets_the_hosts_proxies_and_certificates() {
     let bundle = engine.runs.path().join("ca.pem");
     fs_err::write(&bundle, "certificates").unwrap();
     let settings = DockerSettings {
-        host: None,
+        host: crate::support::host(),
         runs_dir: engine.runs.path().to_owned(),
         store: engine.store.clone(),
         network: HostNetwork {

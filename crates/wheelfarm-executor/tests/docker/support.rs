@@ -47,7 +47,7 @@ pub(crate) async fn engine() -> Option<Engine> {
 
 pub(crate) async fn connect(runs: &Path, store: &Store) -> Docker {
     let settings = DockerSettings {
-        host: None,
+        host: host(),
         runs_dir: runs.to_owned(),
         store: store.clone(),
         network: HostNetwork::default(),
@@ -173,7 +173,12 @@ pub(crate) fn client() -> bollard::Docker {
         major_version: 1,
         minor_version: 41,
     };
-    bollard::Docker::connect_with_unix("/var/run/docker.sock", 120, &version).unwrap()
+    bollard::Docker::connect_with_unix(
+        &host().unwrap_or("unix:///var/run/docker.sock".into()),
+        120,
+        &version,
+    )
+    .unwrap()
 }
 
 /// Names of containers, and of volumes that are no tools, made by runs with lock files in `runs`.
@@ -207,4 +212,9 @@ pub(crate) async fn volumes(runs: &Path) -> Vec<bollard::models::Volume> {
 fn filters(runs: &Path) -> HashMap<&'static str, Vec<String>> {
     let identity = fs_err::read_to_string(runs.join("identity")).unwrap();
     HashMap::from([("label", vec![format!("wheelfarm.runs={identity}")])])
+}
+
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn host() -> Option<String> {
+    std::env::var("DOCKER_HOST").ok()
 }
