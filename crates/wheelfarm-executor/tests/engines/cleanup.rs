@@ -1,40 +1,41 @@
 //! Nothing is left behind: after cancellation, a dropped future, a killed process.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Executor, ExecutorErrorKind};
-use wheelfarm_executor::SweepReport;
-use wheelfarm_store::Store;
+use wheelfarm_build::action::ExecutorErrorKind;
+use wheelfarm_executor::HostNetwork;
+use wheelfarm_types::Digest;
 
-use crate::support::{Engine, connect, engine, left, lines, volumes};
+use crate::engine::{Engine, Kind, lines, variable};
+
+on_every_engine! {
+    cancelling_removes_everything,
+    dropping_the_future_removes_everything,
+    a_sweep_removes_what_a_killed_process_left_and_nothing_else,
+}
 
 const VICTIM_RUNS: &str = "WHEELFARM_TEST_VICTIM_RUNS";
+const VICTIM_KIND: &str = "WHEELFARM_TEST_VICTIM_KIND";
 const FOREVER: &str = "echo running; sleep 600";
 
-#[tokio::test]
-async fn cancelling_removes_everything() {
-    let Some(engine) = engine().await else { return };
+async fn cancelling_removes_everything(engine: Engine) {
     let cancel = CancellationToken::new();
     let token = cancel.clone();
     let (sink, _) = lines(move |_| token.cancel());
     let action = engine.action(FOREVER);
-    let error = engine
-        .docker
-        .run(&action, sink.into(), &cancel)
+    let error = engine.tested.executor().run(&action, sink.into(), &cancel)
         .await
         .unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::Cancelled);
     engine.assert_clean().await;
 
     let (sink, shown) = lines(|_| {});
-    let error = engine
-        .docker
-        .run(&action, sink.into(), &cancel)
+    let error = engine.tested.executor().run(&action, sink.into(), &cancel)
         .await
         .unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::Cancelled);
@@ -45,61 +46,65 @@ async fn cancelling_removes_everything() {
     engine.assert_clean().await;
 }
 
-#[tokio::test]
-async fn dropping_the_future_removes_everything() {
-    let Some(engine) = engine().await else { return };
+async fn dropping_the_future_removes_everything(engine: Engine) {
     let cancel = CancellationToken::new();
     let running = Arc::new(Notify::new());
     let notify = Arc::clone(&running);
     let (sink, _) = lines(move |_| notify.notify_one());
     let action = engine.action(FOREVER);
     tokio::select! {
-        _ = engine.docker.run(&action, sink.into(), &cancel) => unreachable!("it sleeps"),
+        _ = engine.tested.executor().run(&action, sink.into(), &cancel) => unreachable!("it sleeps"),
         () = running.notified() => {}
     }
-    engine.docker.close().await;
+    engine.tested.close().await;
     engine.assert_clean().await;
     // And again while it is being prepared.
-    drop(engine.docker.run(&action, lines(|_| {}).0.into(), &cancel));
-    engine.docker.close().await;
+    drop(engine.tested.executor().run(&action, lines(|_| {}).0.into(), &cancel));
+    engine.tested.close().await;
     engine.assert_clean().await;
 }
 
-#[tokio::test]
-async fn a_sweep_removes_what_a_killed_process_left_and_nothing_else() {
-    let Some(engine) = engine().await else { return };
+async fn a_sweep_removes_what_a_killed_process_left_and_nothing_else(engine: Engine) {
     let cancel = CancellationToken::new();
     let alive = Arc::new(Notify::new());
     let notify = Arc::clone(&alive);
     let (sink, _) = lines(move |_| notify.notify_one());
-    let other = connect(engine.runs.path(), &engine.store).await;
+    let other = engine.kind.connect(
+        engine.runs.path(),
+        &engine.store,
+        HostNetwork::default(),
+    );
+    let other = other.await.unwrap();
     let action = engine.action(FOREVER);
-    let mut running = std::pin::pin!(other.run(&action, sink.into(), &cancel));
+    let mut running = std::pin::pin!(other.executor().run(&action, sink.into(), &cancel));
     tokio::select! {
         _ = &mut running => unreachable!("it sleeps"),
         () = alive.notified() => {}
     }
-    let of_the_living = left(engine.runs.path()).await;
-    assert_eq!(of_the_living.len(), 2, "{of_the_living:?}");
+    let of_the_living = engine.left().await;
+    assert!(!of_the_living.is_empty());
 
     kill_one(&engine);
-    assert_eq!(left(engine.runs.path()).await.len(), 4);
-    let swept = engine.docker.sweep().await.unwrap();
-    let expected = SweepReport {
-        containers: 1,
-        volumes: 1,
-        runs: 1,
-    };
-    assert_eq!(swept, expected);
-    assert_eq!(left(engine.runs.path()).await, of_the_living);
-    assert_eq!(engine.docker.sweep().await.unwrap(), SweepReport::default());
-    // The tool that the victim stored is kept, and found.
-    assert_eq!(volumes(engine.runs.path()).await.len(), 1 + 2);
+    // The same again is left of the dead.
+    let dead = engine.left().await.len() - of_the_living.len();
+    assert_eq!(dead, of_the_living.len());
+    assert_eq!(engine.tested.sweep().await, (dead, 1));
+    assert_eq!(engine.left().await, of_the_living);
+    assert_eq!(engine.tested.sweep().await, (0, 0));
+    // The tool that the victim stored is kept.
+    let tool = Digest::of(tool(engine.runs.path()));
+    let kept = engine.kept(&tool).await;
+    assert_eq!(kept.len(), engine.names_of_a_tool(), "{kept:?}");
 
     cancel.cancel();
     assert!(running.await.is_err());
     engine.assert_clean().await;
-    engine.remove_tools().await;
+    engine.remove_kept(&tool).await;
+}
+
+/// What the victim's tool is: its own, since tools are shared between runs.
+fn tool(runs: &Path) -> String {
+    format!("a tool in {}", runs.display())
 }
 
 /// Starts this test binary again as [`victim`], waits until its container runs, and kills it.
@@ -108,6 +113,7 @@ fn kill_one(engine: &Engine) {
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "cleanup::victim", "--ignored", "--nocapture"])
         .env(VICTIM_RUNS, engine.runs.path())
+        .env(VICTIM_KIND, format!("{:?}", engine.kind))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -122,33 +128,24 @@ fn kill_one(engine: &Engine) {
 
 #[tokio::test]
 #[ignore = "not a test: the process that another test kills"]
-#[allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "it talks to the test that started it"
-)]
+#[allow(clippy::print_stdout, reason = "it talks to the test that started it")]
 async fn victim() {
-    let Some(runs) = std::env::var_os(VICTIM_RUNS) else {
+    let Some(runs) = variable(VICTIM_RUNS) else {
         return;
     };
+    let kind = variable(VICTIM_KIND);
+    let kinds = [Kind::Docker, Kind::Podman, Kind::RootlessPodman, Kind::Sandbox];
+    let kind = kinds.into_iter().find(|one| kind == Some(format!("{one:?}")));
+    let kind = kind.unwrap();
     let runs = PathBuf::from(runs);
-    let Some(mut engine) = engine().await else {
-        return;
-    };
-    engine.store = Store::open("memory:").await.unwrap();
-    engine.docker = connect(&runs, &engine.store).await;
+    let engine = Engine::of(kind).await.unwrap();
+    let network = HostNetwork::default();
+    let tested = kind.connect(&runs, &engine.store, network).await.unwrap();
     let mut action = engine.action(FOREVER);
-    let tool = engine
-        .store
-        .put(format!("a tool in {}", runs.display()).into())
-        .await
-        .unwrap();
+    let tool = engine.store.put(tool(&runs).into()).await.unwrap();
     action.tools.insert("tool".to_owned(), tool);
     let (sink, _) = lines(|line| println!("victim: {line}"));
     let cancel = CancellationToken::new();
-    engine
-        .docker
-        .run(&action, sink.into(), &cancel)
-        .await
-        .unwrap();
+    let run = tested.executor().run(&action, sink.into(), &cancel);
+    run.await.unwrap();
 }
