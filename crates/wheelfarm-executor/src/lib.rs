@@ -3,8 +3,10 @@
 //!
 //! The only crate that knows container engines and clusters.
 
+mod debian;
 pub mod docker;
 mod error;
+mod image;
 mod input_file;
 mod log;
 mod network;
@@ -12,10 +14,14 @@ mod output;
 mod packages;
 pub mod reapi;
 mod run_lock;
+pub mod sandbox;
+mod supervise;
 mod wrapper;
 
+pub use debian::{CLEAN, EPOCH, python_source};
 pub use docker::{
-    CLEAN, Docker, DockerSettings, EPOCH, EngineFacts, Flavour, ImageContents, ImageRole,
-    ListedImage, RegistryLogin, SweepReport, python_source,
+    Docker, DockerSettings, EngineFacts, Flavour, ImageContents, RegistryLogin, SweepReport,
 };
+pub use image::{ImageRole, ListedImage};
 pub use network::HostNetwork;
+pub use sandbox::{Launcher, Sandbox, SandboxSettings, no_login};

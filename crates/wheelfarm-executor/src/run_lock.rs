@@ -75,6 +75,11 @@ impl RunsDir {
         }
     }
 
+    /// The lock file of a run.
+    pub(crate) fn lock_file(&self, run: &str) -> PathBuf {
+        self.path.join(format!("{run}{LOCK_SUFFIX}"))
+    }
+
     /// Every lock file, of live and dead runs.
     pub(crate) fn lock_files(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();

@@ -130,7 +130,7 @@ impl Farm {
         let began = Instant::now();
         let inputs = inputs(request).map_err(|error| Failure::usage(error.to_string()))?;
         let (index, network) = index_settings::read(&IndexOptions::default());
-        let engine = Engine::open(&self.places, &self.config, network).await?;
+        let (engine, _) = Engine::open(&self.places, &self.config, network).await?;
         let steps = Arc::new(Mutex::new(Vec::new()));
         let parts = Parts {
             places: &self.places,
@@ -235,7 +235,7 @@ impl Farm {
             return Ok(cells.clone());
         }
         let (_, network) = index_settings::read(&IndexOptions::default());
-        let engine = Engine::open(&self.places, &self.config, network).await?;
+        let (engine, _) = Engine::open(&self.places, &self.config, network).await?;
         let cells = self
             .select(&SelectionArgs::default(), &engine, Pull::Never)
             .await;

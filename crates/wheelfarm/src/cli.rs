@@ -50,7 +50,8 @@ pub(crate) struct GlobalArgs {
         value_delimiter = '\n'
     )]
     pub(crate) set: Vec<String>,
-    /// What runs builds: `auto`, `docker`, or `reapi`, a Remote Execution cluster [default: auto, which is docker]
+    /// What runs builds: `docker`, `sandbox`, which needs no engine, `reapi`, a Remote Execution cluster, or `auto`: Docker
+    /// if it answers, else the sandbox [default: auto]
     #[arg(long, global = true, env = "WHEELFARM_EXECUTOR", value_name = "NAME")]
     pub(crate) executor: Option<ExecutorChoice>,
     /// Address of the Remote Execution cluster: `grpc://HOST:PORT`, or `grpcs://` for TLS
@@ -89,6 +90,8 @@ pub(crate) enum Command {
     Dockerfile(Box<dockerfile::DockerfileArgs>),
     /// List, pull or make builder images
     Images(ImagesArgs),
+    /// Look into containers of the sandbox that `--keep-failed` kept
+    Sandbox(SandboxArgs),
     /// Say what works on this machine, and what to do about what does not
     ///
     /// Ends with 4 if something does not.
@@ -165,6 +168,33 @@ pub(crate) enum ImagesCommand {
         #[arg(long, value_name = "VERSION", value_delimiter = ',')]
         python: Vec<PythonVersion>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SandboxArgs {
+    #[command(subcommand)]
+    pub(crate) command: SandboxCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SandboxCommand {
+    /// List the containers that are kept
+    List,
+    /// Open a shell in one: its files are as the failed build left them
+    Enter {
+        /// One of `wheelfarm sandbox list`
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Remove some
+    Remove {
+        /// Names of `wheelfarm sandbox list`
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// What the program starts to make a container: not for people
+    #[command(hide = true)]
+    Launch,
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,14 @@
-//! What runs builds: a Docker engine, a Remote Execution cluster, or nothing.
+//! What runs builds: a Docker engine, the sandbox, a Remote Execution cluster, or nothing.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use wheelfarm_build::action::ExecutorErrorKind;
-use wheelfarm_build::{Environments, Executor};
+use wheelfarm_build::{Environments, Executor, ExecutorError};
 use wheelfarm_executor::reapi::Reapi;
+use wheelfarm_executor::sandbox::{Launcher, Sandbox, SandboxSettings};
 use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
+use wheelfarm_store::Store;
 
 use crate::config::{Config, ExecutorChoice};
 use crate::environment::variable;
@@ -19,6 +22,8 @@ use crate::settings::Places;
 pub(crate) enum Engine {
     /// The Docker engine that `DOCKER_HOST` names.
     Docker(Arc<Docker>),
+    /// Containers of our own.
+    Sandbox(Arc<Sandbox>),
     /// A Remote Execution cluster.
     Reapi(Arc<Reapi>),
     /// Nothing, where nothing is to be run.
@@ -26,22 +31,48 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// What the configuration and the command line choose.
+    /// What the configuration and the command line choose; a line says which it is, and why if nobody chose.
     pub(crate) async fn open(
         places: &Places,
         config: &Config,
         network: HostNetwork,
-    ) -> Result<Self, Failure> {
-        match config.farm.executor.unwrap_or_default() {
-            ExecutorChoice::Auto | ExecutorChoice::Docker => {
+    ) -> Result<(Self, String), Failure> {
+        let choice = config.farm.executor.unwrap_or_default();
+        let (engine, why) = match choice {
+            ExecutorChoice::Auto => there_is(places, network).await?,
+            ExecutorChoice::Docker => {
                 let docker = docker(places, network).await?;
-                Ok(Self::Docker(Arc::new(docker)))
+                (Self::Docker(Arc::new(docker)), String::new())
+            }
+            ExecutorChoice::Sandbox => {
+                let sandbox = swept_sandbox(places, network).await?;
+                (Self::Sandbox(Arc::new(sandbox)), String::new())
             }
             ExecutorChoice::Reapi => {
                 let reapi = reapi(places, config, network).await?;
-                Ok(Self::Reapi(Arc::new(reapi)))
+                (Self::Reapi(Arc::new(reapi)), String::new())
             }
-        }
+        };
+        let line = engine.line(config, &why);
+        Ok((engine, line))
+    }
+
+    fn line(&self, config: &Config, why: &str) -> String {
+        let what = match self {
+            Self::Docker(_) => format!("builds run in containers of {}", docker_host()),
+            Self::Sandbox(sandbox) => format!("builds run in the sandbox ({})", sandbox.machine()),
+            Self::Reapi(_) => {
+                let endpoint = config.remote.endpoint.as_deref().unwrap_or_default();
+                format!("builds run on the cluster at {endpoint}")
+            }
+            Self::None(_) => "nothing is run".to_owned(),
+        };
+        let why = if why.is_empty() {
+            "as chosen".to_owned()
+        } else {
+            why.to_owned()
+        };
+        format!("{what}: {why}")
     }
 
     /// One that can do nothing.
@@ -52,6 +83,7 @@ impl Engine {
     pub(crate) fn executor(&self) -> Arc<dyn Executor> {
         match self {
             Self::Docker(docker) => Arc::clone(docker) as _,
+            Self::Sandbox(sandbox) => Arc::clone(sandbox) as _,
             Self::Reapi(reapi) => Arc::clone(reapi) as _,
             Self::None(none) => Arc::clone(none) as _,
         }
@@ -60,6 +92,7 @@ impl Engine {
     pub(crate) fn environments(&self) -> Arc<dyn Environments> {
         match self {
             Self::Docker(docker) => Arc::clone(docker) as _,
+            Self::Sandbox(sandbox) => Arc::clone(sandbox) as _,
             Self::Reapi(reapi) => Arc::clone(reapi) as _,
             Self::None(none) => Arc::clone(none) as _,
         }
@@ -69,10 +102,73 @@ impl Engine {
     pub(crate) async fn close(&self) {
         match self {
             Self::Docker(docker) => docker.close().await,
+            Self::Sandbox(sandbox) => sandbox.close().await,
             Self::Reapi(reapi) => reapi.close().await,
             Self::None(_) => {}
         }
     }
+}
+
+/// Docker if it answers, else the sandbox; and why.
+async fn there_is(places: &Places, network: HostNetwork) -> Result<(Engine, String), Failure> {
+    let absent = match connect(places, network.clone()).await {
+        Ok(docker) => {
+            docker.sweep().await?;
+            let why = "it answers".to_owned();
+            return Ok((Engine::Docker(Arc::new(docker)), why));
+        }
+        Err(error) if error.kind == ExecutorErrorKind::EngineUnavailable => error,
+        Err(error) => return Err(error.into()),
+    };
+    match sandbox(&places.cache, places.store.clone(), network).await {
+        Ok(sandbox) => {
+            sandbox.sweep().await?;
+            Ok((Engine::Sandbox(Arc::new(sandbox)), absent.message))
+        }
+        Err(error) if error.kind == ExecutorErrorKind::EngineUnavailable => {
+            Err(nothing(&absent.message, &error.message))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Nothing here can run builds: one line, with the ways out.
+fn nothing(docker: &str, sandbox: &str) -> Failure {
+    Failure::machine(format!(
+        "nothing on this machine can run builds: {docker}; {sandbox}. Three ways out: start Docker or Podman and name \
+         its socket in DOCKER_HOST; allow user namespaces, or run as root, for the sandbox; or name a Remote Execution \
+         cluster with `--executor reapi --endpoint URL`"
+    ))
+}
+
+/// The sandbox below `cache`.
+pub(crate) async fn sandbox(
+    cache: &Path,
+    store: Store,
+    network: HostNetwork,
+) -> Result<Sandbox, ExecutorError> {
+    Sandbox::connect(SandboxSettings {
+        directory: cache.join("sandbox"),
+        runs_dir: cache.join("runs"),
+        store,
+        network,
+        // Whatever has become of the file that it was started from.
+        launcher: Launcher {
+            program: "/proc/self/exe".into(),
+            arguments: ["sandbox", "launch"].map(str::to_owned).into(),
+        },
+    })
+    .await
+}
+
+/// The sandbox, with what killed runs left removed.
+pub(crate) async fn swept_sandbox(
+    places: &Places,
+    network: HostNetwork,
+) -> Result<Sandbox, Failure> {
+    let sandbox = sandbox(&places.cache, places.store.clone(), network).await?;
+    sandbox.sweep().await?;
+    Ok(sandbox)
 }
 
 /// Connects to the Docker engine and removes what killed runs left there.
@@ -82,10 +178,7 @@ pub(crate) async fn docker(places: &Places, network: HostNetwork) -> Result<Dock
     Ok(docker)
 }
 
-async fn connect(
-    places: &Places,
-    network: HostNetwork,
-) -> Result<Docker, wheelfarm_build::ExecutorError> {
+async fn connect(places: &Places, network: HostNetwork) -> Result<Docker, ExecutorError> {
     Docker::connect(DockerSettings {
         host: variable("DOCKER_HOST"),
         runs_dir: places.cache.join("runs"),
@@ -93,6 +186,14 @@ async fn connect(
         network,
     })
     .await
+}
+
+/// The engine by its address, for people.
+fn docker_host() -> String {
+    variable("DOCKER_HOST").map_or_else(
+        || "the Docker engine".to_owned(),
+        |host| format!("the engine at {host}"),
+    )
 }
 
 /// Connects to the cluster, and to the Docker engine if there is one: only who makes environments needs it.

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, SandboxArgs, SandboxCommand};
 use crate::exit::Failure;
 use crate::printer::Printer;
 
@@ -59,6 +59,13 @@ fn give_memory_back() {
 fn give_memory_back() {}
 
 fn start(cli: Cli, printer: Printer) -> ExitCode {
+    if let Command::Sandbox(SandboxArgs {
+        command: SandboxCommand::Launch,
+    }) = &cli.command
+    {
+        // Before any thread is started: namespaces are made for a process that has one.
+        return wheelfarm_executor::sandbox::launcher_main();
+    }
     match run(cli, printer) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -82,6 +89,7 @@ fn run(cli: Cli, printer: Printer) -> Result<exit::Exit, Failure> {
         Command::Export(args) => wait(commands::export::run(global, args, printer)),
         Command::Dockerfile(args) => commands::dockerfile::run(global, &args, printer),
         Command::Images(args) => wait(commands::images::run(global, args, printer)),
+        Command::Sandbox(args) => wait(commands::sandbox::run(global, args.command, printer)),
         Command::Doctor => wait(commands::doctor::run(global, printer)),
         Command::Patch { words } => Ok(commands::patch::run(&words, printer)),
         Command::Show(args) => commands::show::run(global, &args, printer),

@@ -1,9 +1,4 @@
-//! The compiler cache: ccache, and what it keeps, in a volume that outlives the run.
-//!
-//! ccache must not be a package of the environment, or it would be in the manifest and in every key. So a container of
-//! the builder image installs it, copies it with its libraries into the volume and is thrown away. Builds find
-//! compilers of the usual names there, before the image's own. Programs in the volume belong to root and cannot be
-//! changed by builds; what ccache keeps can, so a hostile build can make later ones wrong: it is off by default.
+//! The compiler cache in a volume: see [`crate::packages::ccache`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,19 +6,15 @@ use std::sync::Arc;
 use bollard::models::{Mount, VolumeCreateRequest};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Action, CompilerCache, ExecutorErrorKind, LogSink};
-use wheelfarm_build::environment::EnvironmentRecipe;
-use wheelfarm_types::Digest;
+use wheelfarm_build::action::{Action, CompilerCache, LogSink};
 
 use crate::docker::Shared;
 use crate::docker::environment;
 use crate::docker::error::engine;
 use crate::docker::inputs::volume_mount;
 use crate::docker::scope::Scope;
-use crate::error::{Result, error};
-
-/// Where builds see the volume.
-const PLACE: &str = "/tools/compiler-cache";
+use crate::error::Result;
+use crate::packages::ccache;
 
 /// Volumes that are ready, by cache.
 pub(crate) type CompilerCaches = Mutex<HashMap<String, String>>;
@@ -38,25 +29,15 @@ pub(crate) async fn mount(
 ) -> Option<(Mount, BTreeMap<String, String>)> {
     let cache = action.compiler_cache.as_ref()?;
     match volume_of(&scope.shared, action, cache, cancel).await {
-        Ok(volume) => Some((volume_mount(&volume, PLACE, false), variables())),
+        Ok(volume) => Some((
+            volume_mount(&volume, ccache::PLACE, false),
+            ccache::variables(),
+        )),
         Err(error) => {
             sink(&format!("no compiler cache: {error}"));
             None
         }
     }
-}
-
-fn variables() -> BTreeMap<String, String> {
-    [
-        ("WHEELFARM_COMPILERS", format!("{PLACE}/bin")),
-        ("CCACHE_DIR", format!("{PLACE}/data")),
-        ("CCACHE_TEMPDIR", "/tmp/.ccache".to_owned()),
-        // Environments of one image differ in what they install: the compiler's time says nothing.
-        ("CCACHE_COMPILERCHECK", "content".to_owned()),
-        ("CCACHE_MAXSIZE", "5G".to_owned()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
 }
 
 async fn volume_of(
@@ -80,20 +61,14 @@ async fn volume_of(
         .create_volume(request)
         .await
         .map_err(engine("create the volume of the compiler cache"))?;
-    let recipe = EnvironmentRecipe {
-        image: cache.image.clone(),
-        image_content: Digest::of(""),
-        manager: cache.manager,
-        packages: vec!["ccache".to_owned()],
-    };
+    let recipe = ccache::recipe(cache);
     let mut scope = Scope::new(Arc::clone(shared), "compiler cache");
-    let mount = volume_mount(&volume, PLACE, false);
+    let mount = volume_mount(&volume, ccache::PLACE, false);
     let filled = environment::fill_tool(&mut scope, &action.image, &recipe, mount, cancel).await;
     scope.close().await;
     let log = filled?;
     if let Some(log) = log {
-        let message = format!("ccache could not be installed in {}: {log}", cache.image);
-        return Err(error(ExecutorErrorKind::Packages, message));
+        return Err(ccache::failure(cache, &log));
     }
     ready.insert(cache.name.clone(), volume.clone());
     Ok(volume)

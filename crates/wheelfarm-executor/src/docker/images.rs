@@ -5,44 +5,14 @@ use std::collections::HashMap;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::ListImagesOptionsBuilder;
 use futures::future::try_join_all;
-use serde::Serialize;
 use wheelfarm_build::action::ExecutorErrorKind;
-use wheelfarm_build::canonical_digest;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageFacts, ImageSource};
 use wheelfarm_types::Arch;
 
 use crate::docker::error::{engine, is_not_found};
 use crate::docker::{Docker, Shared};
 use crate::error::{Result, error};
-
-/// What an image of the catalogue is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ImageRole {
-    /// Wheels are built in it.
-    Builder,
-    /// Wheels are proved in it.
-    Runtime,
-}
-
-/// An image of the catalogue, and what of it is on this engine.
-#[derive(Debug, Clone)]
-pub struct ListedImage {
-    /// The image as the catalogue has it.
-    pub image: BuilderImage,
-    /// The builder, if it is there.
-    pub builder: Option<ImageFacts>,
-    /// The runtime, if it is there.
-    pub runtime: Option<ImageFacts>,
-}
-
-/// What [`ImageFacts::content`] is the digest of.
-#[derive(Serialize)]
-struct Content<'a> {
-    architecture: &'a str,
-    environment: &'a [String],
-    layers: &'a [String],
-    os: &'a str,
-}
+use crate::image::{Content, ImageRole, ListedImage, debian_name, repository};
 
 impl Docker {
     /// The image of `role`, if the engine has it: under its name or digest, or (pulled ones) under any tag of
@@ -54,7 +24,7 @@ impl Docker {
     ) -> Result<Option<ImageFacts>> {
         match &image.source {
             ImageSource::Debian { .. } => {
-                let name = debian_tag(image, role);
+                let name = debian_name(image, role);
                 let found = self.shared.inspect(&name).await?;
                 found.as_ref().map(facts).transpose()
             }
@@ -125,14 +95,6 @@ impl Shared {
     }
 }
 
-/// The local name of a Debian-made image.
-pub(crate) fn debian_tag(image: &BuilderImage, role: ImageRole) -> String {
-    match role {
-        ImageRole::Builder => image.local_tag(),
-        ImageRole::Runtime => image.runtime_tag(),
-    }
-}
-
 /// What `image` is.
 pub(crate) fn facts(image: &ImageInspect) -> Result<ImageFacts> {
     let id = image.id.clone().unwrap_or_default();
@@ -157,30 +119,13 @@ pub(crate) fn facts(image: &ImageInspect) -> Result<ImageFacts> {
         os: image.os.as_deref().unwrap_or_default(),
     };
     Ok(ImageFacts {
-        content: canonical_digest(&content),
+        content: content.digest(),
         size: image
             .size
             .and_then(|size| u64::try_from(size).ok())
             .unwrap_or(0),
         id,
     })
-}
-
-/// The platform of `arch` as registries name it: `linux/arm/v7`.
-pub(crate) fn platform(arch: Arch) -> String {
-    format!("linux/{}", arch.image_platform())
-}
-
-/// `quay.io/pypa/manylinux_2_28_x86_64` of `quay.io/pypa/manylinux_2_28_x86_64@sha256:...`, or of `...:tag`.
-pub(crate) fn repository(reference: &str) -> &str {
-    let name = reference
-        .split_once('@')
-        .map_or(reference, |(name, _)| name);
-    match name.rsplit_once(':') {
-        // Not the port of a registry.
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => name,
-    }
 }
 
 fn is_for(image: &ImageInspect, arch: Arch) -> bool {
@@ -222,20 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn repositories_are_told_from_tags_and_ports() {
-        for (reference, expected) in [
-            ("quay.io/pypa/x@sha256:00", "quay.io/pypa/x"),
-            ("quay.io/pypa/x:1@sha256:00", "quay.io/pypa/x"),
-            ("localhost:5000/x", "localhost:5000/x"),
-            ("localhost:5000/x:1", "localhost:5000/x"),
-        ] {
-            assert_eq!(repository(reference), expected);
-        }
-    }
-
-    #[test]
-    fn variants_are_part_of_the_platform_only() {
-        assert_eq!(platform(Arch::Armv7l), "linux/arm/v7");
+    fn variants_do_not_tell_images_apart() {
         assert!(is_for(&image("1", &["a"], None), Arch::Armv7l));
         assert!(!is_for(&image("1", &["a"], None), Arch::Aarch64));
     }

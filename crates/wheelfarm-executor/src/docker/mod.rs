@@ -18,7 +18,6 @@ mod compiler_cache;
 mod container;
 mod contents;
 mod debian;
-mod debian_source;
 mod environment;
 mod error;
 mod export_root;
@@ -28,7 +27,6 @@ mod images;
 mod inputs;
 mod keep;
 mod load;
-mod musl;
 mod package_cache;
 mod pull;
 mod push;
@@ -55,16 +53,14 @@ use wheelfarm_store::Store;
 use crate::docker::compiler_cache::CompilerCaches;
 use crate::docker::error::{detail, engine, io_kind};
 use crate::docker::package_cache::PackageCaches;
-use crate::error::{Result, error, hinted, io};
+use crate::error::{Result, hinted, io};
 use crate::network::HostNetwork;
 use crate::run_lock::RunLock;
+use crate::supervise::supervise;
 
 pub use about::EngineFacts;
 pub use contents::ImageContents;
-pub use debian::{CLEAN, EPOCH};
-pub use debian_source::python_source;
 pub use flavour::Flavour;
-pub use images::{ImageRole, ListedImage};
 pub use push::RegistryLogin;
 pub use settings::DockerSettings;
 pub use sweep::SweepReport;
@@ -156,9 +152,7 @@ impl Docker {
         self.drop_package_caches().await;
     }
 
-    /// Runs `work` in a task of its own and waits for it. When the caller drops this future, `work` goes on until
-    /// it notices its token: a request to the engine is never abandoned half way, since nobody would know
-    /// whether it made the thing it asked for.
+    /// Runs `work` to its end, whether or not the caller waits for it.
     pub(crate) async fn supervise<T, F>(
         &self,
         cancel: &CancellationToken,
@@ -168,16 +162,8 @@ impl Docker {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let token = cancel.child_token();
-        let _cancelled_on_drop = token.clone().drop_guard();
-        let task = self
-            .shared
-            .tasks
-            .spawn(work(Arc::clone(&self.shared), token));
-        task.await.unwrap_or_else(|source| {
-            let message = format!("work for the container engine broke off: {source}");
-            Err(error(ExecutorErrorKind::Engine, message))
-        })
+        let shared = Arc::clone(&self.shared);
+        supervise(&self.shared.tasks, cancel, |token| work(shared, token)).await
     }
 
     /// How many containers were started so far.

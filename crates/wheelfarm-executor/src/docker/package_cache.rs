@@ -9,23 +9,16 @@ use std::sync::Arc;
 
 use bollard::models::Mount;
 use tokio::sync::Mutex;
-use wheelfarm_build::environment::{EnvironmentRecipe, PackageManager};
+use wheelfarm_build::environment::EnvironmentRecipe;
 
 use crate::docker::inputs::volume_mount;
 use crate::docker::scope::{Scope, remove};
 use crate::docker::{Docker, Shared};
 use crate::error::Result;
+use crate::packages::shared_downloads;
 
 /// Volumes by builder image.
 pub(crate) type PackageCaches = Mutex<HashMap<String, String>>;
-
-/// Where the volume is mounted, for managers that share one: `install.sh` knows the place.
-fn place(manager: PackageManager) -> Option<&'static str> {
-    match manager {
-        PackageManager::Apt => Some("/var/cache/apt"),
-        PackageManager::Dnf | PackageManager::Apk => None,
-    }
-}
 
 /// The mount of the volume for environments of the image `base`, made by the first who asks.
 pub(crate) async fn mount(
@@ -33,8 +26,7 @@ pub(crate) async fn mount(
     base: &str,
     recipe: &EnvironmentRecipe,
 ) -> Result<Option<Mount>> {
-    let target = place(recipe.manager).filter(|_| !recipe.packages.is_empty());
-    let Some(target) = target else {
+    let Some(target) = shared_downloads(recipe) else {
         return Ok(None);
     };
     let mut caches = shared.package_caches.lock().await;

@@ -11,9 +11,10 @@ use wheelfarm_build::catalogue::ImageFacts;
 use wheelfarm_types::Arch;
 
 use crate::docker::error::detail;
-use crate::docker::images::{facts, platform, repository};
+use crate::docker::images::facts;
 use crate::docker::{Docker, Shared};
 use crate::error::{Result, cancelled, error, hinted};
+use crate::image::{platform, repository};
 
 /// What the engine says when it cannot talk to a registry, in lower case.
 const UNREACHABLE: [&str; 11] = [

@@ -4,15 +4,15 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::Environments;
-use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
+use wheelfarm_build::action::{ExecutorError, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, ImageFacts, ImageSource};
 use wheelfarm_build::environment::{
     EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage,
 };
 
 use crate::docker::Docker;
-use crate::docker::images::ImageRole;
-use crate::error::hinted;
+use crate::error::absent;
+use crate::image::ImageRole;
 
 impl Environments for Docker {
     fn image<'a>(
@@ -83,12 +83,4 @@ impl Environments for Docker {
         self.make_environment(image, facts, recipe, log, cancel)
             .boxed()
     }
-}
-
-fn absent(image: &BuilderImage, what: &str) -> ExecutorError {
-    hinted(
-        ExecutorErrorKind::ImageUnavailable,
-        format!("the {what} image of {} is not on this machine", image.name),
-        format!("`{}` gets it", image.command()),
-    )
 }

@@ -1,5 +1,6 @@
 //! System packages of an environment: installing them in a container, and what is read of it then.
 
+pub(crate) mod ccache;
 pub(crate) mod install;
 mod licenses;
 mod manifest;
@@ -8,7 +9,7 @@ mod root;
 use std::time::Duration;
 
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
-use wheelfarm_build::environment::EnvironmentRecipe;
+use wheelfarm_build::environment::{EnvironmentRecipe, PackageManager};
 
 use crate::error::{Result, error, hinted};
 use crate::output::Stdout;
@@ -21,6 +22,16 @@ pub(crate) const TIME: Duration = Duration::from_secs(60 * 60);
 pub(crate) const ROOT_SIZE: u64 = 2 << 30;
 /// How much of the package manager's log is kept for an error.
 pub(crate) const LOG_SIZE: u64 = 1 << 20;
+
+/// Where a directory lies that all environments of one image share while a process makes them, for managers that share
+/// one: `install.sh` knows the place.
+pub(crate) fn shared_downloads(recipe: &EnvironmentRecipe) -> Option<&'static str> {
+    match recipe.manager {
+        _ if recipe.packages.is_empty() => None,
+        PackageManager::Apt => Some("/var/cache/apt"),
+        PackageManager::Dnf | PackageManager::Apk => None,
+    }
+}
 
 /// What is in the container that ran [`install::command`] and sent `stdout` and `log`.
 pub(crate) async fn installed(

@@ -174,7 +174,7 @@ impl Origin {
     pub(super) async fn local(&self, docker: &Docker) -> Result<Option<String>> {
         match self {
             Self::Runtime { image, .. } => {
-                use crate::docker::ImageRole::Runtime;
+                use crate::image::ImageRole::Runtime;
                 let found = docker.find_image(image, Runtime).await?;
                 Ok(found.map(|facts| facts.id))
             }

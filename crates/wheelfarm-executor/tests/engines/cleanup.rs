@@ -28,14 +28,20 @@ async fn cancelling_removes_everything(engine: Engine) {
     let token = cancel.clone();
     let (sink, _) = lines(move |_| token.cancel());
     let action = engine.action(FOREVER);
-    let error = engine.tested.executor().run(&action, sink.into(), &cancel)
+    let error = engine
+        .tested
+        .executor()
+        .run(&action, sink.into(), &cancel)
         .await
         .unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::Cancelled);
     engine.assert_clean().await;
 
     let (sink, shown) = lines(|_| {});
-    let error = engine.tested.executor().run(&action, sink.into(), &cancel)
+    let error = engine
+        .tested
+        .executor()
+        .run(&action, sink.into(), &cancel)
         .await
         .unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::Cancelled);
@@ -59,7 +65,12 @@ async fn dropping_the_future_removes_everything(engine: Engine) {
     engine.tested.close().await;
     engine.assert_clean().await;
     // And again while it is being prepared.
-    drop(engine.tested.executor().run(&action, lines(|_| {}).0.into(), &cancel));
+    drop(
+        engine
+            .tested
+            .executor()
+            .run(&action, lines(|_| {}).0.into(), &cancel),
+    );
     engine.tested.close().await;
     engine.assert_clean().await;
 }
@@ -69,11 +80,9 @@ async fn a_sweep_removes_what_a_killed_process_left_and_nothing_else(engine: Eng
     let alive = Arc::new(Notify::new());
     let notify = Arc::clone(&alive);
     let (sink, _) = lines(move |_| notify.notify_one());
-    let other = engine.kind.connect(
-        engine.runs.path(),
-        &engine.store,
-        HostNetwork::default(),
-    );
+    let other = engine
+        .kind
+        .connect(engine.runs.path(), &engine.store, HostNetwork::default());
     let other = other.await.unwrap();
     let action = engine.action(FOREVER);
     let mut running = std::pin::pin!(other.executor().run(&action, sink.into(), &cancel));
@@ -134,8 +143,15 @@ async fn victim() {
         return;
     };
     let kind = variable(VICTIM_KIND);
-    let kinds = [Kind::Docker, Kind::Podman, Kind::RootlessPodman, Kind::Sandbox];
-    let kind = kinds.into_iter().find(|one| kind == Some(format!("{one:?}")));
+    let kinds = [
+        Kind::Docker,
+        Kind::Podman,
+        Kind::RootlessPodman,
+        Kind::Sandbox,
+    ];
+    let kind = kinds
+        .into_iter()
+        .find(|one| kind == Some(format!("{one:?}")));
     let kind = kind.unwrap();
     let runs = PathBuf::from(runs);
     let engine = Engine::of(kind).await.unwrap();

@@ -116,7 +116,10 @@ async fn packages_are_installed_recorded_and_found_again(mut engine: Engine) {
 async fn an_environment_without_packages_needs_no_network(engine: Engine) {
     let recipe = recipe(&engine, &[]);
     let cancel = CancellationToken::new();
-    let made = engine.tested.environments().make(&debian().1, &engine.runtime, &recipe, quiet(), &cancel)
+    let made = engine
+        .tested
+        .environments()
+        .make(&debian().1, &engine.runtime, &recipe, quiet(), &cancel)
         .await
         .unwrap();
     assert!(made.manifest.iter().any(|package| package.name == "libc6"));
@@ -127,7 +130,10 @@ async fn an_environment_without_packages_needs_no_network(engine: Engine) {
 async fn an_unknown_package_is_named(engine: Engine) {
     let recipe = recipe(&engine, &["libno-such-dev"]);
     let cancel = CancellationToken::new();
-    let made = engine.tested.environments().make(&debian().1, &engine.runtime, &recipe, quiet(), &cancel)
+    let made = engine
+        .tested
+        .environments()
+        .make(&debian().1, &engine.runtime, &recipe, quiet(), &cancel)
         .await;
     let error = made.unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::Packages);
@@ -141,7 +147,10 @@ async fn making_an_environment_can_be_cancelled(engine: Engine) {
     let cancel = CancellationToken::new();
     let token = cancel.clone();
     let (sink, _) = lines(move |_| token.cancel());
-    let made = engine.tested.environments().make(&debian().1, &engine.runtime, &recipe, sink, &cancel)
+    let made = engine
+        .tested
+        .environments()
+        .make(&debian().1, &engine.runtime, &recipe, sink, &cancel)
         .await;
     assert_eq!(made.unwrap_err().kind, ExecutorErrorKind::Cancelled);
     engine.assert_clean().await;

@@ -99,12 +99,17 @@ async fn making_an_image_can_be_cancelled(engine: Engine) {
     let token = cancel.clone();
     let (sink, _) = lines(move |_| token.cancel());
     let recipe = &catalogue.debian_recipe;
-    let made = engine.tested.build_debian(&image, recipe, ImageRole::Runtime, sink, &cancel);
+    let made = engine
+        .tested
+        .build_debian(&image, recipe, ImageRole::Runtime, sink, &cancel);
     assert_eq!(made.await.unwrap_err().kind, ExecutorErrorKind::Cancelled);
 }
 
 /// Docker, where this user may use it.
-#[allow(clippy::print_stderr, reason = "a test says when it leaves something out")]
+#[allow(
+    clippy::print_stderr,
+    reason = "a test says when it leaves something out"
+)]
 async fn docker() -> Option<Engine> {
     if client(Kind::Docker).ping().await.is_err() {
         eprintln!("skipped: there is no Docker to compare with");

@@ -28,10 +28,18 @@ impl Engine {
         // Its runs are known by their lock files, and a sweep removes those.
         let mut seen = self.seen.lock().unwrap();
         let locks = names(self.runs.path());
-        seen.extend(locks.iter().filter_map(|name| name.strip_suffix(".lock")).map(str::to_owned));
+        seen.extend(
+            locks
+                .iter()
+                .filter_map(|name| name.strip_suffix(".lock"))
+                .map(str::to_owned),
+        );
         let all = ["actions", "making"].map(|below| names(&directory.join(below)));
         let mut left = all.concat();
-        left.retain(|name| name.rsplit_once('-').is_some_and(|(run, _)| seen.contains(run)));
+        left.retain(|name| {
+            name.rsplit_once('-')
+                .is_some_and(|(run, _)| seen.contains(run))
+        });
         left
     }
 

@@ -30,7 +30,10 @@ async fn the_root_of_a_builder_is_the_same_tree_every_time(engine: Engine) {
     let mut roots = Vec::new();
     for _ in 0..2 {
         let start = Instant::now();
-        let export = engine.tested.docker().export_root(&builder.id, folder.path(), &cancel);
+        let export = engine
+            .tested
+            .docker()
+            .export_root(&builder.id, folder.path(), &cancel);
         let root = Arc::new(export.await.unwrap());
         let bytes: u64 = root.blobs().iter().map(|(blob, _)| blob.size).sum();
         eprintln!(
@@ -83,7 +86,10 @@ async fn an_image_that_is_not_there_has_no_root(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();
     let name = "wheelfarm/nonexistent:1";
-    let export = engine.tested.docker().export_root(name, folder.path(), &cancel);
+    let export = engine
+        .tested
+        .docker()
+        .export_root(name, folder.path(), &cancel);
     let error = export.await.unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::ImageUnavailable);
     assert!(error.message.contains(name), "{error}");
@@ -94,7 +100,10 @@ async fn an_export_that_is_cancelled_leaves_nothing(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();
     let image = engine.runtime.id.clone();
-    let export = engine.tested.docker().export_root(&image, folder.path(), &cancel);
+    let export = engine
+        .tested
+        .docker()
+        .export_root(&image, folder.path(), &cancel);
     let cancelled = async {
         // Its container is there: the export has begun.
         let begun = async {

@@ -46,7 +46,8 @@ pub(crate) async fn run(
     let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
     let progress = Progress::with_events(printer, args.report.events.as_deref())?;
-    let engine = Engine::open(&places, &config, network).await?;
+    let (engine, line) = Engine::open(&places, &config, network).await?;
+    printer.note(line);
     let parts = Parts {
         places: &places,
         index,

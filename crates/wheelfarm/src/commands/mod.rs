@@ -22,6 +22,7 @@ mod publish_built;
 pub(crate) mod refresh;
 pub(crate) mod repair;
 mod repair_settings;
+pub(crate) mod sandbox;
 pub(crate) mod selection;
 pub(crate) mod serve;
 pub(crate) mod show;

@@ -35,7 +35,8 @@ pub(crate) async fn run(
     let (index, network) = index_settings::read(&IndexOptions::default());
     let cancel = cancellation();
     let progress = Progress::new(printer);
-    let engine = Engine::open(&places, &config, network).await?;
+    let (engine, line) = Engine::open(&places, &config, network).await?;
+    printer.note(line);
     let parts = Parts {
         places: &places,
         index,

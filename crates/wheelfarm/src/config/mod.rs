@@ -252,8 +252,10 @@ mod tests {
                 "unknown key `config_settings` in [[overrides]] (number 1); did you mean `config-settings`?",
             ),
             ("[farm]\nzzz = 1", "it has `compiler-cache`, `constraints`"),
-            ("[farm]\nexecutor = \"sandbox\"", "not in this version"),
-            ("[farm]\nexecutor = \"podman\"", "`podman`"),
+            (
+                "[farm]\nexecutor = \"podman\"",
+                "no executor called `podman`",
+            ),
             ("[farm]\npython = [\"3.x\"]", "line 2"),
             ("[farm]\njobs = 0", "line 2"),
             ("[farm]\ntimeout = \"5y\"", "30m"),

@@ -107,13 +107,27 @@ impl From<Size> for u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(try_from = "String", rename_all = "lowercase")]
 pub(crate) enum ExecutorChoice {
-    /// What there is.
+    /// Docker if it answers, else the sandbox.
     #[default]
     Auto,
     /// The Docker Engine that `DOCKER_HOST` names.
     Docker,
+    /// Containers of our own, with no engine.
+    Sandbox,
     /// The Remote Execution cluster of `[remote]`.
     Reapi,
+}
+
+impl ExecutorChoice {
+    /// Its word in configurations.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Docker => "docker",
+            Self::Sandbox => "sandbox",
+            Self::Reapi => "reapi",
+        }
+    }
 }
 
 impl TryFrom<String> for ExecutorChoice {
@@ -132,11 +146,9 @@ impl FromStr for ExecutorChoice {
             "auto" => Ok(Self::Auto),
             "docker" => Ok(Self::Docker),
             "reapi" => Ok(Self::Reapi),
-            "sandbox" => Err(format!(
-                "the executor `{text}` is not in this version: `auto`, `docker` and `reapi` are"
-            )),
+            "sandbox" => Ok(Self::Sandbox),
             _ => Err(format!(
-                "there is no executor called `{text}`: `auto`, `docker` or `reapi`"
+                "there is no executor called `{text}`: `auto`, `docker`, `sandbox` or `reapi`"
             )),
         }
     }

@@ -1,49 +1,23 @@
 //! Whether the Docker engine can run builds.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Action, Executor, Exit, Limits, LogSink, OUTPUT_DIR};
+use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::Catalogue;
-use wheelfarm_executor::{Docker, DockerSettings, EngineFacts, HostNetwork, ListedImage};
+use wheelfarm_executor::{Docker, DockerSettings, EngineFacts, HostNetwork};
 use wheelfarm_store::Store;
 use wheelfarm_types::Arch;
 
-use super::gibibytes;
 use super::report::{Finding, Report};
+use super::{container, gibibytes};
 use crate::environment::variable;
 use crate::exit::Failure;
-use crate::units;
 
 /// How long the engine may take to say something.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a container may take that does nothing, in seconds.
-const CONTAINER: u64 = 60;
 /// Memory with which a build of any size can be expected to end, in bytes.
 const MEMORY: u64 = 2 << 30;
-/// What the container is given, and gives back.
-const INPUT: &str = "wheelfarm doctor\n";
-/// Exit codes of the script, and what they mean.
-const CONFINEMENT: [(i64, &str); 3] = [
-    (11, "it runs as root"),
-    (12, "it has a network"),
-    (13, "its root file system can be written"),
-];
-/// Looks at what a build must not have.
-const SCRIPT: &str = r#"
-if [ "$(id -u)" = 0 ]; then exit 11; fi
-routes=0
-while read -r _; do routes=$((routes + 1)); done </proc/net/route
-if [ "$routes" -gt 1 ]; then exit 12; fi
-while read -r _ place _ options _; do
-  if [ "$place" = / ]; then case $options in ro|ro,*) ;; *) exit 13 ;; esac; fi
-done </proc/mounts
-cp /in/question "$0/answer"
-"#;
-
 /// Everything about the engine.
 pub(super) async fn check(report: &mut Report, runs: &Path, network: HostNetwork, arch: Arch) {
     // What the engine is given here leaves nothing behind.
@@ -66,18 +40,27 @@ pub(super) async fn check(report: &mut Report, runs: &Path, network: HostNetwork
     };
     let catalogue = Catalogue::builtin(arch);
     let listed = within(PATIENCE, async { Ok(docker.list(&catalogue).await?) }).await;
-    let here = listed.map(|images| here(&images));
-    let image = here.as_ref().ok().and_then(|here| here.image.clone());
-    report.add(
-        "images",
-        here.map_or_else(Finding::from, |here| here.finding()),
-    );
-    let container = match image {
-        Some(image) => container(&docker, &store, image).await,
-        None => Finding::skipped("there is no image to run"),
-    };
-    report.add("container", container);
+    container::check(report, &docker, &store, listed).await;
     docker.close().await;
+}
+
+/// Whether there is an engine. One that is frozen is: the checks say that it is.
+pub(super) async fn answers(runs: &Path) -> Result<bool, Failure> {
+    let store = Store::open("memory:").await?;
+    let connected = Docker::connect(settings(runs, store, HostNetwork::default()));
+    Ok(match tokio::time::timeout(PATIENCE, connected).await {
+        Ok(Err(error)) => error.kind != ExecutorErrorKind::EngineUnavailable,
+        Ok(Ok(_)) | Err(_) => true,
+    })
+}
+
+fn settings(runs: &Path, store: Store, network: HostNetwork) -> DockerSettings {
+    DockerSettings {
+        host: variable("DOCKER_HOST"),
+        runs_dir: runs.to_owned(),
+        store,
+        network,
+    }
 }
 
 async fn connect(
@@ -85,13 +68,7 @@ async fn connect(
     store: Store,
     network: HostNetwork,
 ) -> Result<(Docker, EngineFacts), Failure> {
-    let docker = Docker::connect(DockerSettings {
-        host: variable("DOCKER_HOST"),
-        runs_dir: runs.to_owned(),
-        store,
-        network,
-    })
-    .await?;
+    let docker = Docker::connect(settings(runs, store, network)).await?;
     let facts = docker.about().await?;
     Ok((docker, facts))
 }
@@ -147,125 +124,6 @@ fn engine(facts: &EngineFacts) -> Finding {
     Finding::ok(found)
 }
 
-/// What there is to build in.
-struct Here {
-    builders: Vec<String>,
-    /// Builders without the image in which their wheels are proved.
-    unproved: Vec<(String, String)>,
-    /// One that can be run.
-    image: Option<String>,
-}
-
-fn here(images: &[ListedImage]) -> Here {
-    let mut here = Here {
-        builders: Vec::new(),
-        unproved: Vec::new(),
-        image: None,
-    };
-    for listed in images {
-        let Some(builder) = &listed.builder else {
-            continue;
-        };
-        let name = &listed.image.name;
-        here.builders.push(name.clone());
-        if listed.runtime.is_none() {
-            here.unproved.push((name.clone(), listed.image.command()));
-        }
-        if !listed.image.emulated && here.image.is_none() {
-            let runtime = listed.runtime.as_ref();
-            here.image = Some(runtime.unwrap_or(builder).id.clone());
-        }
-    }
-    here
-}
-
-impl Here {
-    fn finding(&self) -> Finding {
-        if self.builders.is_empty() {
-            return Finding::failed(
-                "there is no builder image",
-                "`wheelfarm images build debian-12` makes one from Debian packages, `wheelfarm images pull manylinux_2_28` takes one from its registry.",
-            );
-        }
-        let builders = self.builders.join(", ");
-        if let Some((name, command)) = self.unproved.first() {
-            return Finding::warning(
-                format!(
-                    "builders: {builders}; wheels of {name} cannot be proved, since its runtime is not here"
-                ),
-                format!("`{command}`"),
-            );
-        }
-        Finding::ok(format!("builders, with their runtimes: {builders}"))
-    }
-}
-
-/// Whether a container runs as those of builds do: confined, with an input and an output.
-async fn container(docker: &Docker, store: &Store, image: String) -> Finding {
-    let start = Instant::now();
-    match run(docker, store, image).await {
-        Ok(()) => Finding::ok(format!(
-            "one ran in {}: no root, no network, read-only",
-            units::time(start.elapsed().as_secs_f64())
-        )),
-        Err(failure) => failure.into(),
-    }
-}
-
-async fn run(docker: &Docker, store: &Store, image: String) -> Result<(), Failure> {
-    let question = store.put(INPUT.into()).await?;
-    let log: LogSink = Arc::new(|_| {});
-    let listener = log.into();
-    let action = Action {
-        name: "doctor".to_owned(),
-        image,
-        inputs: BTreeMap::from([("question".to_owned(), question)]),
-        tools: BTreeMap::new(),
-        trees: BTreeMap::new(),
-        command: ["sh", "-c", SCRIPT, OUTPUT_DIR].map(str::to_owned).into(),
-        environment: BTreeMap::new(),
-        network: false,
-        keep_failed: false,
-        compiler_cache: None,
-        cores: None,
-        limits: Limits {
-            cores: 1.0,
-            memory: 256 << 20,
-            pids: 64,
-            time: Duration::from_secs(CONTAINER),
-            scratch: 16 << 20,
-            output: 1 << 20,
-            log: 64 << 10,
-        },
-    };
-    let result = docker
-        .run(&action, listener, &CancellationToken::new())
-        .await?;
-    let answer = result.outputs.get("answer");
-    if result.exit == Exit::Code(0) && answer.is_some_and(|answer| answer == INPUT) {
-        return Ok(());
-    }
-    let log = String::from_utf8_lossy(&result.log).into_owned();
-    Err(unlike(result.exit, &log))
-}
-
-/// A container that did not do what containers of builds do.
-fn unlike(exit: Exit, log: &str) -> Failure {
-    let confined = CONFINEMENT
-        .iter()
-        .find(|(code, _)| exit == Exit::Code(*code));
-    if let Some((_, what)) = confined {
-        return Failure::machine(format!("a container is not confined: {what}")).with_hint(Some(
-            "Builds must not have that: look at the engine's configuration.".to_owned(),
-        ));
-    }
-    let last = log.lines().rfind(|line| !line.trim().is_empty());
-    let detail = last.map_or_else(|| format!("{exit:?}"), |line| format!("{exit:?}, {line}"));
-    Failure::machine(format!("a container does not do what it should: {detail}")).with_hint(Some(
-        "Look whether `docker run` works there at all, and at the engine's own log.".to_owned(),
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::report::State;
@@ -306,32 +164,6 @@ mod tests {
         for facts in [unlimited, small, slow] {
             assert_eq!(engine(&facts).state, State::Warning, "{facts:?}");
         }
-    }
-
-    #[test]
-    fn an_image_without_its_runtime_is_named() {
-        let mut here = Here {
-            builders: Vec::new(),
-            unproved: Vec::new(),
-            image: None,
-        };
-        assert_eq!(here.finding().state, State::Failed);
-        here.builders.push("debian-12".to_owned());
-        assert_eq!(here.finding().state, State::Ok);
-        let command = "wheelfarm images build debian-12".to_owned();
-        here.unproved.push(("debian-12".to_owned(), command));
-        let finding = here.finding();
-        assert_eq!(finding.state, State::Warning);
-        assert!(finding.hint.unwrap().contains("images build debian-12"));
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_container_is_said() {
-        let failure = unlike(Exit::Code(12), "");
-        assert!(failure.message.contains("has a network"), "{failure:?}");
-        let failure = unlike(Exit::Code(1), "sh: cp: not found\n\n");
-        assert!(failure.message.contains("cp: not found"), "{failure:?}");
-        assert!(unlike(Exit::TimedOut, "").hint.is_some());
     }
 
     #[tokio::test]

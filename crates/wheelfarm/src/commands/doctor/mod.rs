@@ -4,12 +4,14 @@
 //! To add a check, write a function that gives a [`report::Finding`] and name it in [`machine`] or in the list of its
 //! executor.
 
+mod container;
 mod docker;
 mod network;
 mod places;
 mod reapi;
 mod report;
 mod resolver;
+mod sandbox;
 
 use std::path::PathBuf;
 
@@ -30,23 +32,23 @@ pub(crate) async fn run(global: &GlobalArgs, printer: Printer) -> Result<Exit, F
     let text = (global.format == Format::Text).then_some(printer);
     let arch = host_arch()?;
     let (finding, config) = places::configuration(global);
-    match config.farm.executor.unwrap_or_default() {
+    let runs = cache_directory(global)?.join("runs");
+    let executor = match config.farm.executor.unwrap_or_default() {
+        ExecutorChoice::Auto if docker::answers(&runs).await? => ExecutorChoice::Docker,
+        ExecutorChoice::Auto => ExecutorChoice::Sandbox,
+        chosen => chosen,
+    };
+    let mut report = Report::new(executor.as_str(), text);
+    report.add("configuration", finding);
+    let machine = machine(&mut report, global, &config, arch).await?;
+    match executor {
+        ExecutorChoice::Reapi => reapi::check(&mut report, machine, &config, arch).await,
+        ExecutorChoice::Sandbox => sandbox::check(&mut report, machine, arch).await,
         ExecutorChoice::Auto | ExecutorChoice::Docker => {
-            let mut report = Report::new("docker", text);
-            report.add("configuration", finding);
-            let machine = machine(&mut report, global, &config, arch).await?;
-            let runs = machine.cache.join("runs");
             docker::check(&mut report, &runs, machine.network, arch).await;
-            Ok(report.end(printer))
-        }
-        ExecutorChoice::Reapi => {
-            let mut report = Report::new("reapi", text);
-            report.add("configuration", finding);
-            let machine = machine(&mut report, global, &config, arch).await?;
-            reapi::check(&mut report, machine, &config, arch).await;
-            Ok(report.end(printer))
         }
     }
+    Ok(report.end(printer))
 }
 
 /// What was learnt of this machine, for checks of an executor.

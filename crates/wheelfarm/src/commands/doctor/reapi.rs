@@ -5,23 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Action, Executor, Exit, Limits, LogSink, OUTPUT_DIR};
+use wheelfarm_build::action::{Action, Exit};
 use wheelfarm_build::catalogue::Catalogue;
 use wheelfarm_executor::reapi::Reapi;
 use wheelfarm_reapi::{BlobDigest, Capabilities, Content};
 use wheelfarm_store::Store;
 use wheelfarm_types::Arch;
 
-use super::Machine;
 use super::report::{Finding, Report};
+use super::{Machine, container};
 use crate::config::Config;
 use crate::engine;
 use crate::exit::Failure;
 use crate::settings::Places;
 use crate::units;
 
-/// How long an action may take that does nothing, in seconds.
-const ACTION: u64 = 60;
 /// What storage is given, and gives back.
 const CONTENT: &str = "wheelfarm doctor\n";
 /// Says who it is and how many routes of the network there are.
@@ -208,31 +206,10 @@ async fn run(reapi: &Reapi, image: String) -> Result<String, Failure> {
     // Another one each time, or the answer would be that of the last time.
     let now = crate::environment::clock().to_rfc3339();
     let action = Action {
-        name: "doctor".to_owned(),
-        image,
-        inputs: BTreeMap::new(),
-        tools: BTreeMap::new(),
-        trees: BTreeMap::new(),
-        command: ["sh", "-c", SCRIPT, OUTPUT_DIR].map(str::to_owned).into(),
         environment: BTreeMap::from([("WHEELFARM_DOCTOR".to_owned(), now)]),
-        network: false,
-        keep_failed: false,
-        compiler_cache: None,
-        cores: Some(1),
-        limits: Limits {
-            cores: 1.0,
-            memory: 256 << 20,
-            pids: 64,
-            time: Duration::from_secs(ACTION),
-            scratch: 16 << 20,
-            output: 1 << 20,
-            log: 64 << 10,
-        },
+        ..container::action(image, SCRIPT)
     };
-    let log: LogSink = Arc::new(|_| {});
-    let result = reapi
-        .run(&action, log.into(), &CancellationToken::new())
-        .await?;
+    let result = container::run(reapi, &action).await?;
     match result.outputs.get("answer") {
         Some(answer) if result.exit == Exit::Code(0) => {
             Ok(String::from_utf8_lossy(answer).into_owned())

@@ -31,7 +31,7 @@ pub(crate) async fn run(
     let (index, network) = index_settings::read(&inputs.index);
     let cancel = cancellation();
     let progress = Progress::new(printer);
-    let engine = Engine::open(&places, &config, network).await?;
+    let (engine, _) = Engine::open(&places, &config, network).await?;
     let work = async {
         let parts = Parts {
             places: &places,

@@ -9,7 +9,7 @@ use wheelfarm_build::catalogue::DebianRecipe;
 use wheelfarm_build::pythons::PythonSource;
 use wheelfarm_types::PythonVersion;
 
-use crate::docker::debian::{mmdebstrap, run, temporary_directory};
+use crate::debian::{mmdebstrap, run, temporary_directory};
 use crate::error::{Result, hinted, io};
 
 /// Sources instead of packages, from the same places.

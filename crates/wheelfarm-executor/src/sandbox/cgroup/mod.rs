@@ -1,0 +1,129 @@
+//! Control groups: what bounds the memory, processes and processor time of a container, versions 1 and 2.
+
+mod find;
+mod group;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use fs_err as fs;
+
+pub(crate) use find::memory_limit;
+pub(crate) use group::Group;
+
+use crate::sandbox::bundle::Unheld;
+use crate::sandbox::launch::Bounds;
+
+/// What the name of a container's group begins with.
+const PREFIX: &str = "wheelfarm-";
+
+/// The control groups that this process may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cgroups {
+    version: Version,
+    /// Under which group those of containers are made, for each controller.
+    memory: Option<PathBuf>,
+    pids: Option<PathBuf>,
+    cpu: Option<PathBuf>,
+    /// Why some of them are missing.
+    why: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Version {
+    #[default]
+    V1,
+    V2,
+}
+
+impl Cgroups {
+    /// What this machine has, with every controller tried.
+    ///
+    /// `name` is that of no container.
+    pub(crate) fn probe(name: &str) -> Self {
+        let mut found = find::find();
+        let bounds = Bounds {
+            cores: 0.5,
+            memory: 64 << 20,
+            pids: 16,
+        };
+        let tried = found.create(name, Some(bounds));
+        match tried {
+            Ok(group) => group.remove_now(),
+            Err(error) => found = Self::none(error.to_string()),
+        }
+        found
+    }
+
+    /// None at all, and why.
+    pub(crate) fn none(why: String) -> Self {
+        Self {
+            why: Some(why),
+            ..Self::default()
+        }
+    }
+
+    /// A group for the container `name`.
+    pub(crate) fn create(&self, name: &str, bounds: Option<Bounds>) -> std::io::Result<Group> {
+        Group::create(self, &format!("{PREFIX}{name}"), bounds)
+    }
+
+    /// What no group bounds.
+    pub(crate) fn unheld(&self) -> Unheld {
+        Unheld {
+            memory: self.memory.is_none(),
+            pids: self.pids.is_none(),
+        }
+    }
+
+    /// What is not bounded, and why; None if everything is.
+    pub fn missing(&self) -> Option<String> {
+        let kinds = [
+            ("memory", &self.memory),
+            ("processes", &self.pids),
+            ("processor time", &self.cpu),
+        ];
+        let missing: Vec<_> = kinds
+            .into_iter()
+            .filter(|(_, parent)| parent.is_none())
+            .map(|(name, _)| name)
+            .collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let why = self.why.as_deref().unwrap_or("its controller is off");
+        Some(format!("{} ({why})", missing.join(", ")))
+    }
+
+    /// `v1` or `v2`; None if there are none.
+    pub fn version(&self) -> Option<&'static str> {
+        self.parents().first()?;
+        Some(match self.version {
+            Version::V1 => "v1",
+            Version::V2 => "v2",
+        })
+    }
+
+    /// Removes groups of containers that are `dead`, told by their names, as far as nothing runs in them.
+    pub(crate) fn sweep(&self, dead: impl Fn(&str) -> bool) {
+        for parent in self.parents() {
+            let Ok(entries) = fs::read_dir(parent) else {
+                continue;
+            };
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                let name = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+                if name.is_some_and(&dead) {
+                    // The next sweep finds what is in use still.
+                    fs::remove_dir(entry.path()).ok();
+                }
+            }
+        }
+    }
+
+    fn parents(&self) -> Vec<&PathBuf> {
+        let all = [&self.memory, &self.pids, &self.cpu];
+        let distinct: BTreeSet<_> = all.into_iter().flatten().collect();
+        distinct.into_iter().collect()
+    }
+}

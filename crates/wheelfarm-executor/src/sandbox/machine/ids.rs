@@ -1,0 +1,280 @@
+//! Which users and groups of the machine stand for those in a sandbox.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::Command;
+use wheelfarm_build::action::ExecutorErrorKind;
+
+use crate::error::{Result, error, io};
+
+/// How many ids an image may use: 65534 is `nobody`.
+const WANTED: u32 = 65_536;
+/// Where root's ids begin if `/etc/subuid` does not say: above what distributions give to users.
+const BASE: u32 = 1_879_048_192;
+/// The kernel's own bound is 340 lines; nobody has that many.
+const MAX_EXTENTS: usize = 100;
+
+/// How ids of a sandbox relate to those of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ids {
+    /// They are the same: user namespaces are forbidden, and this is root.
+    Identity,
+    /// Ranges that nobody else has.
+    Range {
+        /// Users.
+        users: Vec<Extent>,
+        /// Groups.
+        groups: Vec<Extent>,
+    },
+    /// There is one user and one group, whoever runs this.
+    Single {
+        /// The user.
+        user: u32,
+        /// The group.
+        group: u32,
+    },
+}
+
+/// Consecutive ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The first inside.
+    pub inside: u32,
+    /// The first outside.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// What to try in order, and why what would be better is not in it.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    pub(super) ids: Vec<Ids>,
+    pub(super) notes: Vec<String>,
+}
+
+/// The candidates for whoever runs this.
+pub(super) fn candidates() -> Candidates {
+    let user = rustix::process::geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
+    let names = names(user, &read("/etc/passwd"));
+    let subordinate = |path: &str| subordinate(&read(path), &names);
+    let (users, groups) = (subordinate("/etc/subuid"), subordinate("/etc/subgid"));
+    if user == 0 {
+        let or_base = |found: Vec<(u32, u32)>| {
+            range(None, &found).unwrap_or_else(|| {
+                vec![Extent {
+                    inside: 0,
+                    outside: BASE,
+                    count: WANTED,
+                }]
+            })
+        };
+        let range = Ids::Range {
+            users: or_base(users),
+            groups: or_base(groups),
+        };
+        return Candidates {
+            ids: vec![range, Ids::Identity],
+            notes: Vec::new(),
+        };
+    }
+    let mut ids = Vec::new();
+    let mut notes = Vec::new();
+    let name = names.first().cloned().unwrap_or_default();
+    match (range(Some(user), &users), range(Some(group), &groups)) {
+        (Some(users), Some(groups)) if tool("newuidmap").is_some() => {
+            ids.push(Ids::Range { users, groups });
+        }
+        (Some(_), Some(_)) => notes.push(
+            "newuidmap is not installed (Debian's package uidmap): one user only in the sandbox"
+                .to_owned(),
+        ),
+        _ => notes.push(format!(
+            "/etc/subuid and /etc/subgid have no {WANTED} ids for {name}: one user only in the sandbox"
+        )),
+    }
+    ids.push(Ids::Single { user, group });
+    Candidates { ids, notes }
+}
+
+/// The path of a program that not everybody's search path leads to.
+pub(super) fn tool(name: &str) -> Option<std::path::PathBuf> {
+    [
+        "/usr/local/bin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+    ]
+    .into_iter()
+    .map(|folder| Path::new(folder).join(name))
+    .find(|path| path.is_file())
+}
+
+/// Under which names `/etc/subuid` may have the user: by name and by number.
+fn names(user: u32, passwd: &str) -> Vec<String> {
+    let number = user.to_string();
+    let named = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    named.into_iter().chain([number]).collect()
+}
+
+/// First id and count of each line of `/etc/subuid` or `/etc/subgid` that is for one of `names`.
+fn subordinate(text: &str, names: &[String]) -> Vec<(u32, u32)> {
+    let line = |line: &str| {
+        let mut fields = line.trim().split(':');
+        let name = fields.next()?;
+        if !names.iter().any(|wanted| wanted == name) {
+            return None;
+        }
+        let first: u32 = fields.next()?.parse().ok()?;
+        let count: u32 = fields.next()?.parse().ok()?;
+        first.checked_add(count)?;
+        (count > 0).then_some((first, count))
+    };
+    text.lines().filter_map(line).take(MAX_EXTENTS).collect()
+}
+
+/// Maps ids from 0 on: the first to `own`, if given. None if they are too few.
+fn range(own: Option<u32>, found: &[(u32, u32)]) -> Option<Vec<Extent>> {
+    let mut extents = Vec::new();
+    let mut inside = 0;
+    for (outside, count) in own
+        .map(|own| (own, 1))
+        .into_iter()
+        .chain(found.iter().copied())
+    {
+        let count = count.min(WANTED - inside);
+        if count > 0 {
+            extents.push(Extent {
+                inside,
+                outside,
+                count,
+            });
+        }
+        inside += count;
+    }
+    (inside == WANTED).then_some(extents)
+}
+
+impl Ids {
+    /// The machine's user and group that are root in the sandbox.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        let first = |extents: &[Extent]| extents.first().map_or(0, |extent| extent.outside);
+        match self {
+            Self::Identity => (0, 0),
+            Self::Range { users, groups } => (first(users), first(groups)),
+            Self::Single { user, group } => (*user, *group),
+        }
+    }
+
+    /// Gives the process `pid`, which has made a user namespace, its ids.
+    pub(super) async fn give(&self, pid: u32) -> Result<()> {
+        match self {
+            Self::Identity => Ok(()),
+            Self::Range { users, groups } if rustix::process::geteuid().is_root() => {
+                write(pid, "uid_map", &lines(users))?;
+                write(pid, "gid_map", &lines(groups))
+            }
+            Self::Range { users, groups } => {
+                run("newuidmap", pid, users).await?;
+                run("newgidmap", pid, groups).await
+            }
+            Self::Single { user, group } => {
+                // The kernel wants it first: else the owner could leave a group that is kept out of something.
+                write(pid, "setgroups", "deny")?;
+                write(pid, "uid_map", &format!("0 {user} 1"))?;
+                write(pid, "gid_map", &format!("0 {group} 1"))
+            }
+        }
+    }
+}
+
+fn write(pid: u32, file: &str, text: &str) -> Result<()> {
+    let path = format!("/proc/{pid}/{file}");
+    fs_err::write(path, text).map_err(io("give the sandbox its ids"))
+}
+
+fn lines(extents: &[Extent]) -> String {
+    let mut text = String::new();
+    for extent in extents {
+        // Writing to a string cannot fail.
+        writeln!(
+            text,
+            "{} {} {}",
+            extent.inside, extent.outside, extent.count
+        )
+        .ok();
+    }
+    text
+}
+
+async fn run(name: &str, pid: u32, extents: &[Extent]) -> Result<()> {
+    let program = tool(name).unwrap_or_else(|| name.into());
+    let mut command = Command::new(program);
+    command.arg(pid.to_string()).stdin(Stdio::null());
+    for extent in extents {
+        for number in [extent.inside, extent.outside, extent.count] {
+            command.arg(number.to_string());
+        }
+    }
+    let output = command.output().await.map_err(io(format!("run {name}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let text = text.trim();
+    Err(error(
+        ExecutorErrorKind::Engine,
+        format!("{name} failed: {text}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_by_name_and_by_number() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        let names = names(1000, passwd);
+        assert_eq!(names, ["ann", "1000"]);
+        let text = "bob:1:2\nann:100000:65536\n1000:300000:10\nann:x:1\nann:5\nann:4294967295:2\nann:7:0\n";
+        assert_eq!(
+            subordinate(text, &names),
+            [(100_000, 65_536), (300_000, 10)]
+        );
+    }
+
+    #[test]
+    fn somebody_unknown_has_a_number_still() {
+        assert_eq!(names(7, "broken\n\n"), ["7"]);
+    }
+
+    #[test]
+    fn ranges_are_put_together_from_0_on() {
+        let extent = |inside, outside, count| Extent {
+            inside,
+            outside,
+            count,
+        };
+        assert_eq!(
+            range(Some(1000), &[(100_000, 65_536)]).unwrap(),
+            [extent(0, 1000, 1), extent(1, 100_000, 65_535)]
+        );
+        assert_eq!(
+            range(None, &[(5, 65_000), (90_000, 9_000)]).unwrap(),
+            [extent(0, 5, 65_000), extent(65_000, 90_000, 536)]
+        );
+        assert_eq!(range(Some(1000), &[(100_000, 65_534)]), None);
+        assert_eq!(range(Some(1000), &[]), None);
+    }
+}
