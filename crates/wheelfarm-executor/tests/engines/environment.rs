@@ -177,7 +177,7 @@ async fn remove(engine: &Engine, image: &str) {
     // The sandbox makes it anew all the same.
     if engine.kind != Kind::Sandbox {
         let options = RemoveImageOptionsBuilder::new().build();
-        let removed = engine.client().remove_image(image, Some(options), None);
-        removed.await.unwrap();
+        let client = engine.client();
+        client.remove_image(image, Some(options), None).await.unwrap();
     }
 }

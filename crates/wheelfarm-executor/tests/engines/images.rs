@@ -150,6 +150,6 @@ async fn push(image: &str, repository: &str) -> String {
 
 async fn remove(kind: Kind, name: &str) {
     let options = RemoveImageOptionsBuilder::new().build();
-    let removed = client(kind).remove_image(name, Some(options), None);
-    removed.await.unwrap();
+    let client = client(kind);
+    client.remove_image(name, Some(options), None).await.unwrap();
 }
