@@ -38,6 +38,9 @@ pub(crate) struct GlobalArgs {
     /// Directory for what can be made again [default: `wheelfarm` in the user's cache directory]
     #[arg(long, global = true, env = "WHEELFARM_CACHE", value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
+    /// Directory of the sandbox's images and environments, on a local file system [default: `sandbox` in the cache directory]
+    #[arg(long, global = true, env = "WHEELFARM_SANDBOX_DIR", value_name = "DIR")]
+    pub(crate) sandbox_dir: Option<PathBuf>,
     /// Configuration file [default: wheelfarm.toml, or pyproject.toml with [tool.wheelfarm], if there is one]
     #[arg(long, global = true, env = "WHEELFARM_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

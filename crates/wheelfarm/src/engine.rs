@@ -11,6 +11,7 @@ use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
 use wheelfarm_store::Store;
 
 use crate::config::{Config, ExecutorChoice};
+use crate::docker_login;
 use crate::environment::variable;
 use crate::exit::Failure;
 use crate::no_engine::NoEngine;
@@ -120,7 +121,7 @@ async fn there_is(places: &Places, network: HostNetwork) -> Result<(Engine, Stri
         Err(error) if error.kind == ExecutorErrorKind::EngineUnavailable => error,
         Err(error) => return Err(error.into()),
     };
-    match sandbox(&places.cache, places.store.clone(), network).await {
+    match sandbox(&places.sandbox, places.store.clone(), network).await {
         Ok(sandbox) => {
             sandbox.sweep().await?;
             Ok((Engine::Sandbox(Arc::new(sandbox)), absent.message))
@@ -141,15 +142,14 @@ fn nothing(docker: &str, sandbox: &str) -> Failure {
     ))
 }
 
-/// The sandbox below `cache`.
+/// The sandbox in `directory`.
 pub(crate) async fn sandbox(
-    cache: &Path,
+    directory: &Path,
     store: Store,
     network: HostNetwork,
 ) -> Result<Sandbox, ExecutorError> {
     Sandbox::connect(SandboxSettings {
-        directory: cache.join("sandbox"),
-        runs_dir: cache.join("runs"),
+        directory: directory.to_owned(),
         store,
         network,
         // Whatever has become of the file that it was started from.
@@ -157,6 +157,9 @@ pub(crate) async fn sandbox(
             program: "/proc/self/exe".into(),
             arguments: ["sandbox", "launch"].map(str::to_owned).into(),
         },
+        registry_login: Arc::new(|registry| {
+            docker_login::login(registry).map_err(|failure| failure.message)
+        }),
     })
     .await
 }
@@ -166,7 +169,7 @@ pub(crate) async fn swept_sandbox(
     places: &Places,
     network: HostNetwork,
 ) -> Result<Sandbox, Failure> {
-    let sandbox = sandbox(&places.cache, places.store.clone(), network).await?;
+    let sandbox = sandbox(&places.sandbox, places.store.clone(), network).await?;
     sandbox.sweep().await?;
     Ok(sandbox)
 }

@@ -23,6 +23,8 @@ const STORE_CACHE: u64 = 20 << 30;
 pub(crate) struct Places {
     /// For what can be made again.
     pub(crate) cache: PathBuf,
+    /// For images and containers that no engine keeps.
+    pub(crate) sandbox: PathBuf,
     /// The store.
     pub(crate) store: Store,
 }
@@ -31,7 +33,12 @@ impl Places {
     pub(crate) async fn open(global: &GlobalArgs, config: &Config) -> Result<Self, Failure> {
         let cache = cache_directory(global)?;
         let store = open_store(global, config, &cache).await?;
-        Ok(Self { cache, store })
+        let sandbox = sandbox_directory(global, &cache)?;
+        Ok(Self {
+            cache,
+            sandbox,
+            store,
+        })
     }
 }
 
@@ -48,6 +55,13 @@ pub(crate) fn cache_directory(global: &GlobalArgs) -> Result<PathBuf, Failure> {
     // Programs that we run elsewhere get paths into it.
     std::path::absolute(cache)
         .map_err(|error| Failure::machine(format!("the cache directory: {error}")))
+}
+
+/// Where the sandbox keeps its images.
+pub(crate) fn sandbox_directory(global: &GlobalArgs, cache: &Path) -> Result<PathBuf, Failure> {
+    let named = global.sandbox_dir.clone();
+    std::path::absolute(named.unwrap_or_else(|| cache.join("sandbox")))
+        .map_err(|error| Failure::machine(format!("the sandbox's directory: {error}")))
 }
 
 /// Opens the store that is named, or the one in the cache directory.

@@ -42,7 +42,7 @@ impl Executor for Sandbox {
     }
 
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, ExecutorError>> {
-        std::future::ready(Ok(self.shared.capacity())).boxed()
+        std::future::ready(Ok(self.shared.machine.capacity())).boxed()
     }
 
     fn started(&self) -> u64 {
@@ -137,7 +137,7 @@ async fn container(
     let environment = merged(image.environment, wrapper::environment(action, variables));
     let mut command = image.entry_point;
     command.extend(wrapper::command(action, ""));
-    let capacity = shared.capacity();
+    let capacity = shared.machine.capacity();
     Ok(Container {
         name: place.name.clone(),
         place: place.path.clone(),

@@ -46,7 +46,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wheelfarm_build::pipeline::Capacity;
 use wheelfarm_store::Store;
 
 use crate::error::{Result, io};
@@ -57,10 +56,13 @@ use crate::supervise::supervise;
 pub use images::{RegistryLogins, no_login};
 pub use launch::Launcher;
 pub use launcher::launcher_main;
-pub use machine::{Capability, Extent, Ids, Machine, Runtime};
+pub use machine::{Extent, Ids, Machine, Runtime};
 
 pub use settings::SandboxSettings;
 pub use sweep::SandboxSweep;
+
+/// Below it lie the lock files of running processes.
+const RUNS: &str = "runs";
 
 /// Runs actions in containers of its own, and makes and finds images for them. Cheap to clone.
 ///
@@ -101,7 +103,6 @@ impl Sandbox {
     pub async fn connect(settings: SandboxSettings) -> Result<Self> {
         let SandboxSettings {
             directory,
-            runs_dir,
             store,
             network,
             launcher,
@@ -109,8 +110,9 @@ impl Sandbox {
         } = settings;
         fs_err::create_dir_all(&directory).map_err(io("make the directory of the sandbox"))?;
         let machine = Machine::probe(&launcher, &directory).await?;
-        let lock = RunLock::take(&runs_dir)
-            .map_err(io(format!("take a lock in {}", runs_dir.display())))?;
+        // With what they guard: whoever finds a directory here finds its owner's lock.
+        let lock =
+            RunLock::take(&directory.join(RUNS)).map_err(io("take a lock of the sandbox"))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 directory,
@@ -132,6 +134,11 @@ impl Sandbox {
     /// What this machine allows.
     pub fn machine(&self) -> &Machine {
         &self.shared.machine
+    }
+
+    /// The name of this process's run: directories of it are called so.
+    pub fn run_name(&self) -> &str {
+        self.shared.lock.run()
     }
 
     /// Where everything lies.
@@ -174,17 +181,6 @@ impl Shared {
     /// Counts a started container.
     pub(crate) fn count_start(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What there is for actions: a slot for each core.
-    pub(crate) fn capacity(&self) -> Capacity {
-        let Capability { cores, memory } = self.machine.capability();
-        Capacity {
-            slots: cores,
-            cores,
-            memory,
-            each: None,
-        }
     }
 
     /// How many containers were started so far.

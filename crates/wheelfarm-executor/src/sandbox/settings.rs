@@ -12,8 +12,6 @@ use crate::sandbox::{Launcher, RegistryLogins};
 pub struct SandboxSettings {
     /// Where images, environments, tools and running actions lie: one directory per user and machine.
     pub directory: PathBuf,
-    /// Where the lock files of running processes lie: one directory per user and machine.
-    pub runs_dir: PathBuf,
     /// Where inputs come from.
     pub store: Store,
     /// How containers that may use the network reach it.

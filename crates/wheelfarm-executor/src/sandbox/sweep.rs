@@ -35,7 +35,6 @@ impl Sandbox {
             owners.entry(lock).or_default();
         }
         let mut report = SandboxSweep::default();
-        let mut dead_runs = Vec::new();
         for (lock, left) in owners {
             let claimed = runs.claim(&lock);
             let claimed = claimed.map_err(io(format!("try the lock {}", lock.display())))?;
@@ -45,7 +44,7 @@ impl Sandbox {
                 report.directories += usize::from(!shared.absolute(&path).exists());
             }
             let run = lock.file_stem().unwrap_or_default().to_string_lossy();
-            dead_runs.push(run.into_owned());
+            shared.machine.sweep_cgroups(&run);
             if dead
                 .forget()
                 .map_err(io("delete the lock file of a dead run"))?
@@ -53,10 +52,6 @@ impl Sandbox {
                 report.runs += 1;
             }
         }
-        shared.machine.sweep_cgroups(|container| {
-            let run = container.rsplit_once('-').map(|(run, _)| run);
-            run.is_some_and(|run| dead_runs.iter().any(|dead| dead == run))
-        });
         Ok(report)
     }
 }

@@ -84,6 +84,7 @@ async fn a_sweep_removes_what_a_killed_process_left_and_nothing_else(engine: Eng
         .kind
         .connect(engine.runs.path(), &engine.store, HostNetwork::default());
     let other = other.await.unwrap();
+    engine.watch(other.sandbox_run());
     let action = engine.action(FOREVER);
     let mut running = std::pin::pin!(other.executor().run(&action, sink.into(), &cancel));
     tokio::select! {
@@ -127,9 +128,10 @@ fn kill_one(engine: &Engine) {
         .spawn()
         .unwrap();
     let stdout = BufReader::new(victim.stdout.take().unwrap());
-    let ready = stdout
-        .lines()
-        .any(|line| line.unwrap().contains("victim: running"));
+    let mut lines = stdout.lines().map(Result::unwrap);
+    let run = lines.find_map(|line| Some(line.split_once("victim's run: ")?.1.to_owned()));
+    engine.watch(run);
+    let ready = lines.any(|line| line.contains("victim: running"));
     victim.kill().unwrap();
     victim.wait().unwrap();
     assert!(ready, "the victim did not get so far");
@@ -157,6 +159,7 @@ async fn victim() {
     let engine = Engine::of(kind).await.unwrap();
     let network = HostNetwork::default();
     let tested = kind.connect(&runs, &engine.store, network).await.unwrap();
+    println!("victim's run: {}", tested.sandbox_run().unwrap_or_default());
     let mut action = engine.action(FOREVER);
     let tool = engine.store.put(tool(&runs).into()).await.unwrap();
     action.tools.insert("tool".to_owned(), tool);

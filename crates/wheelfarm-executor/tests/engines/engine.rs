@@ -1,6 +1,7 @@
 //! An engine with a runs directory of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, ActionResult, ExecutorError, Exit, Limits, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageFacts};
 use wheelfarm_executor::{
-    Docker, DockerSettings, HostNetwork, ImageRole, Launcher, Sandbox, SandboxSettings,
+    Docker, DockerSettings, HostNetwork, ImageRole, Launcher, Sandbox, SandboxSettings, no_login,
 };
 use wheelfarm_store::Store;
 use wheelfarm_types::Arch;
@@ -38,8 +39,8 @@ pub(crate) struct Engine {
     pub(crate) store: Store,
     pub(crate) runtime: ImageFacts,
     pub(crate) runs: TempDir,
-    /// The runs that the sandbox has seen here: see [`crate::left`].
-    pub(crate) seen: Mutex<BTreeSet<String>>,
+    /// Runs of this test in the sandbox, whose directory all tests share.
+    pub(crate) sandbox_runs: Mutex<BTreeSet<String>>,
 }
 
 /// The runtime image of each kind.
@@ -63,13 +64,13 @@ impl Kind {
         }
     }
 
-    /// Whether containers can be held to memory and processes here: rootless Podman cannot where cgroups are of
-    /// version 1, and the sandbox of an ordinary user bounds each process.
-    pub(crate) fn holds_to_limits(self) -> bool {
+    /// Whether containers are held to limits as a whole. Where cgroups are of version 1, ordinary users may not use them:
+    /// their Podman holds to none then, and their sandbox bounds each process.
+    pub(crate) fn has_cgroups(self) -> bool {
         let ordinary = match self {
             Self::Docker | Self::Podman => false,
             Self::RootlessPodman => true,
-            Self::Sandbox => !is_root(),
+            Self::Sandbox => user() != 0,
         };
         !ordinary || Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
     }
@@ -81,30 +82,29 @@ impl Kind {
         store: &Store,
         network: HostNetwork,
     ) -> Result<Tested, ExecutorError> {
-        let (runs_dir, store) = (runs.to_owned(), store.clone());
+        let store = store.clone();
         if self != Self::Sandbox {
             let settings = DockerSettings {
                 host: self.host(),
-                runs_dir,
+                runs_dir: runs.to_owned(),
                 store,
                 network,
             };
             return Docker::connect(settings).await.map(Tested::Docker);
         }
-        // Shared by all, as images are dear to make.
-        let user = fs_err::metadata("/proc/self").unwrap();
-        let user = std::os::unix::fs::MetadataExt::uid(&user);
-        let directory = std::env::temp_dir().join(format!("wheelfarm-test-sandbox-{user}"));
+        let launcher = variable("WHEELFARM_TEST_LAUNCHER");
+        let launcher =
+            launcher.unwrap_or_else(|| env!("CARGO_BIN_EXE_sandbox-launcher").to_owned());
         let settings = SandboxSettings {
-            directory,
-            runs_dir,
+            // Shared by all, as images are dear to make.
+            directory: std::env::temp_dir().join(format!("wheelfarm-test-sandbox-{}", user())),
             store,
             network,
             launcher: Launcher {
-                program: env!("CARGO_BIN_EXE_sandbox-launcher").into(),
+                program: launcher.into(),
                 arguments: Vec::new(),
             },
-            registry_login: wheelfarm_executor::no_login(),
+            registry_login: no_login(),
         };
         Sandbox::connect(settings).await.map(Tested::Sandbox)
     }
@@ -118,10 +118,9 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether this process is root.
-pub(crate) fn is_root() -> bool {
-    let user = fs_err::metadata("/proc/self").unwrap();
-    std::os::unix::fs::MetadataExt::uid(&user) == 0
+/// The user that runs the tests.
+fn user() -> u32 {
+    fs_err::metadata("/proc/self").unwrap().uid()
 }
 
 pub(crate) fn debian() -> (Catalogue, BuilderImage) {
@@ -175,13 +174,14 @@ impl Engine {
         let tested = connected.await.unwrap();
         let cell = RUNTIMES.get(kind as usize).unwrap();
         let runtime = cell.get_or_init(|| runtime(&tested)).await.clone();
+        let sandbox_runs = tested.sandbox_run().into_iter().collect();
         Some(Self {
             kind,
             tested,
             store,
             runtime,
             runs,
-            seen: Mutex::default(),
+            sandbox_runs: Mutex::new(sandbox_runs),
         })
     }
 
@@ -189,6 +189,12 @@ impl Engine {
     pub(crate) async fn reconnect(&mut self, network: HostNetwork) {
         let connected = self.kind.connect(self.runs.path(), &self.store, network);
         self.tested = connected.await.unwrap();
+        self.watch(self.tested.sandbox_run());
+    }
+
+    /// Counts another run among those of this test.
+    pub(crate) fn watch(&self, sandbox_run: Option<String>) {
+        self.sandbox_runs.lock().unwrap().extend(sandbox_run);
     }
 
     /// An action that runs `script` in a shell, with limits that no test reaches by accident.

@@ -178,6 +178,9 @@ async fn remove(engine: &Engine, image: &str) {
     if engine.kind != Kind::Sandbox {
         let options = RemoveImageOptionsBuilder::new().build();
         let client = engine.client();
-        client.remove_image(image, Some(options), None).await.unwrap();
+        client
+            .remove_image(image, Some(options), None)
+            .await
+            .unwrap();
     }
 }

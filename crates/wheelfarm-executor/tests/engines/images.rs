@@ -151,5 +151,8 @@ async fn push(image: &str, repository: &str) -> String {
 async fn remove(kind: Kind, name: &str) {
     let options = RemoveImageOptionsBuilder::new().build();
     let client = client(kind);
-    client.remove_image(name, Some(options), None).await.unwrap();
+    client
+        .remove_image(name, Some(options), None)
+        .await
+        .unwrap();
 }

@@ -25,20 +25,12 @@ impl Engine {
         let Some(directory) = self.tested.sandbox_directory() else {
             return left_in_docker(&self.client(), &filters(self.runs.path())).await;
         };
-        // Its runs are known by their lock files, and a sweep removes those.
-        let mut seen = self.seen.lock().unwrap();
-        let locks = names(self.runs.path());
-        seen.extend(
-            locks
-                .iter()
-                .filter_map(|name| name.strip_suffix(".lock"))
-                .map(str::to_owned),
-        );
+        let runs = self.sandbox_runs.lock().unwrap();
         let all = ["actions", "making"].map(|below| names(&directory.join(below)));
         let mut left = all.concat();
         left.retain(|name| {
             name.rsplit_once('-')
-                .is_some_and(|(run, _)| seen.contains(run))
+                .is_some_and(|(run, _)| runs.contains(run))
         });
         left
     }

@@ -49,6 +49,13 @@ impl Tested {
         }
     }
 
+    pub(crate) fn sandbox_run(&self) -> Option<String> {
+        match self {
+            Self::Docker(_) => None,
+            Self::Sandbox(sandbox) => Some(sandbox.run_name().to_owned()),
+        }
+    }
+
     pub(crate) async fn close(&self) {
         either!(self, it => it.close().await);
     }

@@ -1,5 +1,6 @@
 //! `wheelfarm images`.
 
+mod keeper;
 mod push;
 mod pythons;
 
@@ -10,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource};
 use wheelfarm_build::{Event, Stage, log_of};
-use wheelfarm_executor::{Docker, ImageRole};
+use wheelfarm_executor::ImageRole;
 use wheelfarm_resolve::inputs::IndexOptions;
 
+use self::keeper::Keeper;
 use crate::cli::{Format, GlobalArgs, ImagesArgs, ImagesCommand};
 use crate::config::Config;
-use crate::engine;
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
@@ -34,23 +35,23 @@ pub(crate) async fn run(
     if let ImagesCommand::Push { names } = &args.command {
         return push::run(&places, &config, network, names, printer).await;
     }
-    let docker = engine::docker(&places, network).await?;
+    let keeper = Keeper::open(&places, &config, network).await?;
     let mut catalogue = Catalogue::builtin(host_arch()?);
     wheelfarm_build::pythons::add_compiled(&mut catalogue, &places.store).await?;
     let progress = Progress::new(printer);
     let done = match args.command {
-        ImagesCommand::List => list(&docker, &catalogue, global.format, printer).await,
+        ImagesCommand::List => list(&keeper, &catalogue, global.format, printer).await,
         ImagesCommand::Pull { names } => {
-            pull(&docker, &catalogue, &names, &progress, printer).await
+            pull(&keeper, &catalogue, &names, &progress, printer).await
         }
         ImagesCommand::Push { .. } => Ok(()),
         ImagesCommand::Build { names, python } if python.is_empty() => {
-            build(&docker, &catalogue, &names, &progress, printer).await
+            build(&keeper, &catalogue, &names, &progress, printer).await
         }
         ImagesCommand::Build { names, python } => {
             let wanted = pythons::Wanted {
                 store: &places.store,
-                docker: &docker,
+                keeper: &keeper,
                 catalogue: &catalogue,
                 progress: &progress,
                 printer,
@@ -59,17 +60,17 @@ pub(crate) async fn run(
         }
     };
     progress.finish();
-    docker.close().await;
+    keeper.close().await;
     done.map(|()| Exit::Ok)
 }
 
 async fn list(
-    docker: &Docker,
+    keeper: &Keeper,
     catalogue: &Catalogue,
     format: Format,
     printer: Printer,
 ) -> Result<(), Failure> {
-    let images = docker.list(catalogue).await?;
+    let images = keeper.list(catalogue).await?;
     if format == Format::Json {
         let images: Vec<_> = images
             .iter()
@@ -84,8 +85,16 @@ async fn list(
                 })
             })
             .collect();
-        printer.result(json!({ "version": 1, "images": images }));
+        printer.result(json!({
+            "version": 1, "kept_by": keeper.name(), "directory": keeper.directory(), "images": images,
+        }));
         return Ok(());
+    }
+    if let Some(directory) = keeper.directory() {
+        printer.note(format_args!(
+            "images of the sandbox lie in {}",
+            directory.display()
+        ));
     }
     for listed in images {
         let image = &listed.image;
@@ -132,7 +141,7 @@ fn named<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a BuilderImage, F
 }
 
 async fn pull(
-    docker: &Docker,
+    keeper: &Keeper,
     catalogue: &Catalogue,
     names: &[String],
     progress: &Progress,
@@ -145,7 +154,7 @@ async fn pull(
             let message = format!("`{name}` is not in a registry: it is made on this machine");
             return Err(Failure::usage(message).with_hint(Some(format!("`{}`", image.command()))));
         };
-        let facts = docker
+        let facts = keeper
             .pull(reference, image.target.arch, log_of(&progress.observer(), &format!("image {name}")), &cancel)
             .await
             .map_err(|error| {
@@ -162,7 +171,7 @@ async fn pull(
 }
 
 async fn build(
-    docker: &Docker,
+    keeper: &Keeper,
     catalogue: &Catalogue,
     names: &[String],
     progress: &Progress,
@@ -181,7 +190,7 @@ async fn build(
     // Each is one process that seldom uses more than one core.
     let at_a_time = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut made = futures::stream::iter(wanted)
-        .map(|(image, role)| make(docker, catalogue, image, role, progress, &cancel))
+        .map(|(image, role)| make(keeper, catalogue, image, role, progress, &cancel))
         .buffer_unordered(at_a_time);
     while let Some(line) = made.next().await {
         printer.result(line?);
@@ -190,7 +199,7 @@ async fn build(
 }
 
 async fn make(
-    docker: &Docker,
+    keeper: &Keeper,
     catalogue: &Catalogue,
     image: &BuilderImage,
     role: ImageRole,
@@ -210,7 +219,7 @@ async fn make(
     });
     let start = std::time::Instant::now();
     let log = log_of(&observer, &job);
-    let facts = docker
+    let facts = keeper
         .build_debian(image, catalogue.recipe(image), role, log, cancel)
         .await?;
     let seconds = start.elapsed().as_secs_f64();

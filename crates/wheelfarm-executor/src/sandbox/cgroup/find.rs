@@ -115,10 +115,7 @@ fn version_2_parent(hierarchy: &Hierarchy, own: &str) -> Result<PathBuf, String>
     let parent = group.as_deref().and_then(Path::parent);
     match parent.filter(|parent| parent.starts_with(&hierarchy.mounted) && writable(parent)) {
         Some(parent) => Ok(parent.to_owned()),
-        None => Err(
-            "control groups are not delegated to this session; `systemd-run --user --scope` before the command helps"
-                .to_owned(),
-        ),
+        None => Err("control groups are not delegated to this session".to_owned()),
     }
 }
 

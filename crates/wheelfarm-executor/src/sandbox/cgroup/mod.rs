@@ -76,23 +76,22 @@ impl Cgroups {
         }
     }
 
-    /// What is not bounded, and why; None if everything is.
-    pub fn missing(&self) -> Option<String> {
+    /// What is bounded, and what is not.
+    pub(crate) fn kinds(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         let kinds = [
             ("memory", &self.memory),
             ("processes", &self.pids),
-            ("processor time", &self.cpu),
+            ("cores", &self.cpu),
         ];
-        let missing: Vec<_> = kinds
-            .into_iter()
-            .filter(|(_, parent)| parent.is_none())
-            .map(|(name, _)| name)
-            .collect();
-        if missing.is_empty() {
-            return None;
-        }
-        let why = self.why.as_deref().unwrap_or("its controller is off");
-        Some(format!("{} ({why})", missing.join(", ")))
+        let (held, missing): (Vec<_>, Vec<_>) =
+            kinds.into_iter().partition(|(_, parent)| parent.is_some());
+        let names = |kinds: Vec<(&'static str, _)>| kinds.into_iter().map(|(name, _)| name);
+        (names(held).collect(), names(missing).collect())
+    }
+
+    /// Why some are missing.
+    pub(crate) fn why(&self) -> &str {
+        self.why.as_deref().unwrap_or("their controller is off")
     }
 
     /// `v1` or `v2`; None if there are none.
@@ -104,16 +103,16 @@ impl Cgroups {
         })
     }
 
-    /// Removes groups of containers that are `dead`, told by their names, as far as nothing runs in them.
-    pub(crate) fn sweep(&self, dead: impl Fn(&str) -> bool) {
+    /// Removes groups of containers of `run`, as far as nothing runs in them.
+    pub(crate) fn sweep(&self, run: &str) {
+        let prefix = format!("{PREFIX}{run}-");
         for parent in self.parents() {
             let Ok(entries) = fs::read_dir(parent) else {
                 continue;
             };
             for entry in entries.flatten() {
                 let name = entry.file_name();
-                let name = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-                if name.is_some_and(&dead) {
+                if name.to_str().is_some_and(|name| name.starts_with(&prefix)) {
                     // The next sweep finds what is in use still.
                     fs::remove_dir(entry.path()).ok();
                 }

@@ -70,6 +70,11 @@ impl Sandbox {
         Ok(found.map(|record| record.facts()))
     }
 
+    /// Where images lie, each in a directory named by its id.
+    pub fn images_directory(&self) -> PathBuf {
+        self.shared.directory.join(IMAGES)
+    }
+
     /// Every image of the catalogue, present or not.
     pub async fn list(&self, catalogue: &Catalogue) -> Result<Vec<ListedImage>> {
         let mut listed = Vec::new();
@@ -149,3 +154,5 @@ fn image_directory(id: &str) -> Result<PathBuf> {
     }
     Ok(Path::new(IMAGES).join(hex))
 }
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ async fn pull(
 }
 
 /// Sees to it that the store has the image. What it is, and its layers.
-async fn find(
+pub(super) async fn find(
     fetch: &Fetch<'_>,
     reference: &Reference,
     name: &str,

@@ -16,6 +16,9 @@ use crate::sandbox::machine::complaint;
 /// How long a launcher may take to end its container before it is killed itself, which does the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The code of what was killed: 128 and the signal's number.
+const KILLED: i64 = 137;
+
 /// Work in progress. Dropping it kills everything that belongs to it.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -33,6 +36,13 @@ pub(crate) struct Ended {
     pub(crate) code: i64,
     /// How many of its processes the kernel killed for want of memory.
     pub(crate) killed: u64,
+}
+
+impl Ended {
+    /// Whether it was killed, whoever did it: then its last words are missing.
+    pub(crate) fn is_killed(self) -> bool {
+        self.code == KILLED
+    }
 }
 
 #[derive(Debug)]
@@ -70,6 +80,12 @@ impl Running {
     pub(crate) fn pid(&self) -> Result<u32> {
         let pid = self.parts.as_ref().and_then(|parts| parts.child.id());
         pid.ok_or_else(|| error(ExecutorErrorKind::Engine, "the launcher has ended"))
+    }
+
+    /// The number that the first process of a container has outside of it.
+    pub(crate) fn first_process(&self) -> Option<u32> {
+        let runtime = only_child(self.pid().ok()?)?;
+        only_child(runtime)
     }
 
     pub(crate) fn stdin(&mut self) -> Option<&mut ChildStdin> {
@@ -151,6 +167,12 @@ impl Parts {
             group.remove().await;
         }
     }
+}
+
+/// The first child of the process `pid`.
+fn only_child(pid: u32) -> Option<u32> {
+    let children = fs_err::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 impl Drop for Running {

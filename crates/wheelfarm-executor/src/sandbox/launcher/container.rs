@@ -27,7 +27,9 @@ pub(crate) fn run(launch: &Launch, container: &Container) -> Result<u8> {
         expect_go()?;
     }
     let here = overlay::own_mounts()?;
-    overlay::hide_control_groups()?;
+    if runtime.stumbles_over_control_groups() {
+        overlay::hide_control_groups()?;
+    }
     let root = overlay::mount_root(container)?;
 
     let place = here.join(&container.place);

@@ -35,7 +35,7 @@ pub(crate) fn own_mounts() -> Result<PathBuf> {
     Ok(PathBuf::from(place))
 }
 
-/// Hides the control groups of the machine: runtimes would look into them, and give up where v1 and v2 are mixed.
+/// Hides the control groups of the machine.
 pub(crate) fn hide_control_groups() -> Result<()> {
     if !Path::new(CGROUPS).is_dir() {
         return Ok(());
@@ -84,11 +84,11 @@ pub(crate) fn mount_root(container: &Container) -> Result<PathBuf> {
     let mut lower = vec![top];
     lower.extend(container.layers.iter().cloned());
     lower.push(bottom);
+    let work = place.join("work");
     let writable = match &container.upper {
         Some(upper) => {
-            let work = place.join("work");
             directory(&work)?;
-            Some((upper.as_path(), work))
+            Some((upper.as_path(), work.as_path()))
         }
         None => None,
     };
@@ -96,9 +96,9 @@ pub(crate) fn mount_root(container: &Container) -> Result<PathBuf> {
     Ok(root)
 }
 
-fn mount(lower: &[PathBuf], writable: Option<(&Path, PathBuf)>, root: &Path) -> Result<()> {
+fn mount(lower: &[PathBuf], writable: Option<(&Path, &Path)>, root: &Path) -> Result<()> {
     let in_namespace = !is_first_user_namespace();
-    let text = options(lower, writable.as_ref(), in_namespace);
+    let text = options(lower, writable, in_namespace);
     if text.len() > MAX_OPTIONS {
         return Err(format!(
             "the root has too many layers: {} of them, and their names do not fit into one page",
@@ -111,7 +111,7 @@ fn mount(lower: &[PathBuf], writable: Option<(&Path, PathBuf)>, root: &Path) -> 
         .map_err(|error| format!("mount an overlay of {} layers: {error}", lower.len()))
 }
 
-fn options(lower: &[PathBuf], writable: Option<&(&Path, PathBuf)>, in_namespace: bool) -> String {
+fn options(lower: &[PathBuf], writable: Option<(&Path, &Path)>, in_namespace: bool) -> String {
     let layers: Vec<_> = lower.iter().map(|path| escaped(path)).collect();
     let mut options = vec![format!("lowerdir={}", layers.join(":"))];
     if let Some((upper, work)) = writable {

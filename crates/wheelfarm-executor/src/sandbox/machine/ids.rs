@@ -52,7 +52,7 @@ pub struct Extent {
 #[derive(Debug)]
 pub(super) struct Candidates {
     pub(super) ids: Vec<Ids>,
-    pub(super) notes: Vec<String>,
+    pub(super) note: Option<String>,
 }
 
 /// The candidates for whoever runs this.
@@ -64,41 +64,53 @@ pub(super) fn candidates() -> Candidates {
     let subordinate = |path: &str| subordinate(&read(path), &names);
     let (users, groups) = (subordinate("/etc/subuid"), subordinate("/etc/subgid"));
     if user == 0 {
-        let or_base = |found: Vec<(u32, u32)>| {
-            range(None, &found).unwrap_or_else(|| {
-                vec![Extent {
-                    inside: 0,
-                    outside: BASE,
-                    count: WANTED,
-                }]
-            })
-        };
-        let range = Ids::Range {
-            users: or_base(users),
-            groups: or_base(groups),
+        let single = Ids::Single { user, group };
+        let (all_users, all_groups) = (
+            mapped(&read("/proc/self/uid_map")),
+            mapped(&read("/proc/self/gid_map")),
+        );
+        let first = if all_users.min(all_groups) == u32::MAX {
+            Ids::Range {
+                users: range(None, &users).unwrap_or_else(|| whole(BASE)),
+                groups: range(None, &groups).unwrap_or_else(|| whole(BASE)),
+            }
+        } else if all_users.min(all_groups) >= WANTED {
+            // This is root of a container, and what it has is its own already.
+            Ids::Range {
+                users: whole(0),
+                groups: whole(0),
+            }
+        } else {
+            return Candidates {
+                ids: vec![single],
+                note: Some("this container has too few ids itself".to_owned()),
+            };
         };
         return Candidates {
-            ids: vec![range, Ids::Identity],
-            notes: Vec::new(),
+            // The last is for root of a container that may do little more than others.
+            ids: vec![first, Ids::Identity, single],
+            note: None,
         };
     }
     let mut ids = Vec::new();
-    let mut notes = Vec::new();
+    let mut note = None;
     let name = names.first().cloned().unwrap_or_default();
     match (range(Some(user), &users), range(Some(group), &groups)) {
         (Some(users), Some(groups)) if tool("newuidmap").is_some() => {
             ids.push(Ids::Range { users, groups });
         }
-        (Some(_), Some(_)) => notes.push(
-            "newuidmap is not installed (Debian's package uidmap): one user only in the sandbox"
-                .to_owned(),
-        ),
-        _ => notes.push(format!(
-            "/etc/subuid and /etc/subgid have no {WANTED} ids for {name}: one user only in the sandbox"
-        )),
+        (Some(_), Some(_)) => {
+            note = Some("newuidmap is not installed: Debian's package uidmap has it".to_owned());
+        }
+        _ => {
+            note = Some(format!(
+                "/etc/subuid and /etc/subgid have no {WANTED} ids for {name}: \
+                 `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}` as root gives some"
+            ));
+        }
     }
     ids.push(Ids::Single { user, group });
-    Candidates { ids, notes }
+    Candidates { ids, note }
 }
 
 /// The path of a program that not everybody's search path leads to.
@@ -141,6 +153,36 @@ fn subordinate(text: &str, names: &[String]) -> Vec<(u32, u32)> {
         (count > 0).then_some((first, count))
     };
     text.lines().filter_map(line).take(MAX_EXTENTS).collect()
+}
+
+/// How many ids from 0 on exist here, from the text of `/proc/self/uid_map`.
+fn mapped(map: &str) -> u32 {
+    let mut numbers = map.split_whitespace().map(str::parse);
+    match (numbers.next(), numbers.nth(1)) {
+        (Some(Ok(0)), Some(Ok(count))) => {
+            let lines = map.lines().skip(1).filter_map(|line| {
+                let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+                Some((numbers.next()?.ok()?, numbers.nth(1)?.ok()?))
+            });
+            lines.fold(count, |end, (inside, count)| {
+                if inside == end {
+                    end.saturating_add(count)
+                } else {
+                    end
+                }
+            })
+        }
+        _ => 0,
+    }
+}
+
+/// As many ids as wanted, from `outside` on.
+fn whole(outside: u32) -> Vec<Extent> {
+    vec![Extent {
+        inside: 0,
+        outside,
+        count: WANTED,
+    }]
 }
 
 /// Maps ids from 0 on: the first to `own`, if given. None if they are too few.
@@ -257,6 +299,15 @@ mod tests {
     #[test]
     fn somebody_unknown_has_a_number_still() {
         assert_eq!(names(7, "broken\n\n"), ["7"]);
+    }
+
+    #[test]
+    fn a_containers_own_ids_are_counted() {
+        assert_eq!(mapped("         0          0 4294967295\n"), u32::MAX);
+        assert_eq!(mapped("0 1000 1\n1 100000 65536\n"), 65_537);
+        assert_eq!(mapped("0 1000 1\n5 100000 65536\n"), 1);
+        assert_eq!(mapped("5 0 10\n"), 0);
+        assert_eq!(mapped(""), 0);
     }
 
     #[test]

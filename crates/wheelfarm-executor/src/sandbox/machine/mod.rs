@@ -1,5 +1,6 @@
 //! What this machine allows, found out by trying it.
 
+mod describe;
 mod ids;
 mod runtime;
 mod start;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
+use wheelfarm_build::pipeline::Capacity;
 
 pub use ids::{Extent, Ids};
 pub use runtime::Runtime;
@@ -35,20 +37,11 @@ pub struct Machine {
     pub ids: Ids,
     /// What bounds containers.
     pub cgroups: Cgroups,
-    /// The program that leads containers with network out of their namespace, if it is installed.
-    pub way_out: Option<PathBuf>,
-    /// What could be better here, a sentence each.
-    pub notes: Vec<String>,
+    /// The program that leads containers with network out of their namespace; else what to do to have one.
+    pub way_out: std::result::Result<PathBuf, String>,
+    /// Why there are no better ids.
+    ids_note: Option<String>,
     launcher: Launcher,
-}
-
-/// How much of the machine is there for actions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capability {
-    /// Processor cores.
-    pub cores: u32,
-    /// Memory in bytes.
-    pub memory: u64,
 }
 
 impl Machine {
@@ -65,7 +58,7 @@ impl Machine {
             ));
         }
         let candidates = ids::candidates();
-        let mut notes = candidates.notes;
+        let mut note = candidates.note;
         let mut failures = Vec::new();
         for ids in candidates.ids {
             let mut machine = Self {
@@ -73,22 +66,21 @@ impl Machine {
                 ids,
                 cgroups: Cgroups::none("not tried yet".to_owned()),
                 way_out: way_out::find(),
-                notes: Vec::new(),
+                ids_note: None,
                 launcher: launcher.clone(),
             };
             if let Err(error) = machine.try_namespaces(directory).await {
-                failures.push(error.message);
+                if !failures.contains(&error.message) {
+                    failures.push(error.message);
+                }
                 continue;
             }
             if !failures.is_empty() {
-                notes.push(format!("weaker isolation: {}", failures.join("; ")));
+                note = Some(failures.join("; "));
             }
+            machine.ids_note = note;
             machine.cgroups = Cgroups::probe(&trial_name());
             machine.try_runtimes(directory, runtimes).await?;
-            if let Some(missing) = machine.cgroups.missing() {
-                notes.push(format!("no control group bounds {missing}"));
-            }
-            machine.notes = notes;
             return Ok(machine);
         }
         Err(why::forbidden(&failures))
@@ -99,14 +91,22 @@ impl Machine {
         self.ids.owner()
     }
 
+    /// Whether there is more than one user and one group in the sandbox.
+    pub fn maps_several_ids(&self) -> bool {
+        !matches!(self.ids, Ids::Single { .. })
+    }
+
     /// How much there is for actions: what our own control group allows counts.
-    pub fn capability(&self) -> Capability {
+    pub fn capacity(&self) -> Capacity {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX);
         let text = fs_err::read_to_string("/proc/meminfo").unwrap_or_default();
         let memory = total_memory(&text).unwrap_or(u64::MAX);
-        Capability {
-            cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        Capacity {
+            slots: cores,
+            cores,
             memory: memory.min(cgroup::memory_limit().unwrap_or(u64::MAX)),
+            each: None,
         }
     }
 
@@ -114,14 +114,14 @@ impl Machine {
     pub(crate) fn network_of(&self, container: &Container) -> Network {
         match (container.network, &self.way_out) {
             (false, _) => Network::None,
-            (true, Some(_)) => Network::Translated,
-            (true, None) => Network::Host,
+            (true, Ok(_)) => Network::Translated,
+            (true, Err(_)) => Network::Host,
         }
     }
 
-    /// Removes control groups of containers that are `dead`, told by their names.
-    pub(crate) fn sweep_cgroups(&self, dead: impl Fn(&str) -> bool) {
-        self.cgroups.sweep(dead);
+    /// Removes the control groups of containers of `run`: their names begin with it and a `-`.
+    pub(crate) fn sweep_cgroups(&self, run: &str) {
+        self.cgroups.sweep(run);
     }
 
     async fn try_namespaces(&self, directory: &Path) -> Result<()> {
@@ -135,9 +135,13 @@ impl Machine {
         tried
     }
 
-    /// Takes the first runtime that gets as far as the command, and tells what each of the others lacks.
-    async fn try_runtimes(&mut self, directory: &Path, runtimes: Vec<Runtime>) -> Result<()> {
-        let mut last = None;
+    /// Takes the first runtime that gets as far as the command; else the error is that of the best one.
+    pub(crate) async fn try_runtimes(
+        &mut self,
+        directory: &Path,
+        runtimes: Vec<Runtime>,
+    ) -> Result<()> {
+        let mut first = None;
         for runtime in runtimes {
             self.runtime = runtime;
             let mut tried = self.try_runtime(directory).await;
@@ -151,13 +155,12 @@ impl Machine {
             }
             match tried {
                 Ok(()) => return Ok(()),
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    first.get_or_insert_with(|| why::unfit(&self.runtime, &error));
+                }
             }
         }
-        Err(match last {
-            Some(error) => why::unfit(&self.runtime, &error),
-            None => why::forbidden(&[]),
-        })
+        Err(first.unwrap_or_else(|| why::forbidden(&[])))
     }
 
     async fn try_runtime(&self, directory: &Path) -> Result<()> {

@@ -29,7 +29,7 @@ enum Kind {
 
 impl Runtime {
     /// Those of this machine, the best first.
-    pub(super) async fn find() -> Vec<Self> {
+    pub(crate) async fn find() -> Vec<Self> {
         let mut found = Vec::new();
         for (name, kind) in PROGRAMS {
             // Root's programs are not on every user's search path.
@@ -49,6 +49,18 @@ impl Runtime {
             }
         }
         found
+    }
+
+    /// Whether it gives up where both versions of control groups are mounted, although it is told to leave them alone.
+    ///
+    /// The other one wants to see them, and does not mind that it may not change them.
+    pub(crate) fn stumbles_over_control_groups(&self) -> bool {
+        self.kind == Kind::Crun
+    }
+
+    /// Whether it runs containers in which root does not exist.
+    pub(crate) fn knows_other_than_root(&self) -> bool {
+        self.kind == Kind::Crun
     }
 
     /// The arguments that run the bundle `bundle` to its end; the runtime keeps its own files in `state`.

@@ -8,7 +8,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use wheelfarm_build::action::ExecutorErrorKind;
 
 use super::{Ids, Machine, way_out};
-use crate::error::{Result, error, io};
+use crate::error::{Result, error, hinted, io};
 use crate::sandbox::bundle::{Network, Unheld};
 use crate::sandbox::launch::{Container, Launch, Running, Work, said};
 
@@ -33,7 +33,7 @@ impl Machine {
             launch.runtime = Some(self.runtime.clone());
             launch.unheld = self.cgroups.unheld();
             launch.network = self.network_of(container);
-            self.adapt(container, launch.network)?;
+            adapt(container, launch.network, self.way_out.as_ref().err())?;
             self.prepare(directory, &container.place)?;
             place = Some(directory.join(&container.place));
         }
@@ -94,27 +94,6 @@ impl Machine {
         command.spawn().map_err(io(format!("start {program}")))
     }
 
-    /// Names are asked for where the way out answers.
-    fn adapt(&self, container: &mut Container, network: Network) -> Result<()> {
-        match network {
-            Network::None => {}
-            Network::Translated => {
-                container.files.retain(|(path, _)| path != RESOLV);
-                let content = format!("nameserver {}\n", way_out::NAME_SERVER);
-                container.files.push((RESOLV.to_owned(), content));
-            }
-            Network::Host if container.user != 0 => {
-                return Err(crate::error::hinted(
-                    ExecutorErrorKind::Engine,
-                    "builds with network would reach everything that listens on this machine",
-                    "install slirp4netns, which gives them a network of their own",
-                ));
-            }
-            Network::Host => {}
-        }
-        Ok(())
-    }
-
     async fn prepare_launcher(&self, launch: &Launch, running: &mut Running) -> Result<()> {
         let line = serde_json::to_string(launch).map_err(|source| {
             error(
@@ -134,13 +113,36 @@ impl Machine {
             added.map_err(io("put the container into its control group"))?;
         }
         tell(running, said::GO).await?;
-        if let (Network::Translated, Some(program)) = (launch.network, &self.way_out) {
+        if let (Network::Translated, Ok(program)) = (launch.network, &self.way_out) {
             expect(&mut running.stdout, said::NETWORK).await?;
             running.own_way_out(way_out::open(program, pid).await?);
             tell(running, said::GO).await?;
         }
         expect(&mut running.stdout, said::RUNNING).await
     }
+}
+
+/// Names are asked for where the way out answers.
+///
+/// `missing` is what the way out lacks.
+fn adapt(container: &mut Container, network: Network, missing: Option<&String>) -> Result<()> {
+    if network == Network::Translated {
+        container.files.retain(|(path, _)| path != RESOLV);
+        let content = format!("nameserver {}\n", way_out::NAME_SERVER);
+        container.files.push((RESOLV.to_owned(), content));
+    }
+    // Who installs packages is trusted, and has to reach a mirror.
+    if network == Network::Host && container.user != 0 {
+        return Err(hinted(
+            ExecutorErrorKind::Engine,
+            "builds with network would reach everything that listens on this machine",
+            format!(
+                "{}: that gives them a network of their own",
+                missing.map_or("", String::as_str)
+            ),
+        ));
+    }
+    Ok(())
 }
 
 async fn tell(running: &mut Running, line: &str) -> Result<()> {

@@ -15,8 +15,21 @@ use crate::error::{Result, error, io};
 /// Where it answers to questions for names.
 pub(crate) const NAME_SERVER: &str = "10.0.2.3";
 
-pub(super) fn find() -> Option<PathBuf> {
-    tool("slirp4netns")
+/// The device by which it speaks to the kernel; the kernel's default lets only root have it, distributions everybody.
+const DEVICE: &str = "/dev/net/tun";
+
+/// The program, or what is missing.
+pub(super) fn find() -> Result<PathBuf, String> {
+    let Some(program) = tool("slirp4netns") else {
+        return Err("install slirp4netns".to_owned());
+    };
+    let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    match rustix::fs::access(DEVICE, wanted) {
+        Ok(()) => Ok(program),
+        Err(error) => Err(format!(
+            "slirp4netns needs {DEVICE} ({error}): `modprobe tun` and `chmod 666 {DEVICE}` as root give it"
+        )),
+    }
 }
 
 /// Opens a way out for the process `pid`, and returns once there is one. It ends with the handle, or with us.

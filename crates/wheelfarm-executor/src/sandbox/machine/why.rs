@@ -53,7 +53,9 @@ pub(super) fn unfit(runtime: &Runtime, error: &ExecutorError) -> ExecutorError {
         runtime.version, error.message
     );
     let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
-    let hint = if is_filtered(&read("/proc/self/status")) || has_covered_proc(&read(MOUNTS)) {
+    let hint = if !runtime.knows_other_than_root() {
+        "install crun, which does more without root"
+    } else if is_filtered(&read("/proc/self/status")) || has_covered_proc(&read(MOUNTS)) {
         OUTER
     } else {
         "run it as root, or use Docker, or a Remote Execution cluster"

@@ -5,5 +5,6 @@
 
 mod confinement;
 mod life;
+mod network;
 mod support;
 mod users;

@@ -72,6 +72,7 @@ impl Place {
     }
 
     /// A container that runs `script` in a shell, as builds run.
+    #[allow(clippy::unused_self, reason = "it needs the layer that was made")]
     pub(super) fn container(&self, name: &str, script: &str) -> Container {
         let name = format!("test-{}-{name}", std::process::id());
         Container {

@@ -5,7 +5,9 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::support::{asked_for, place};
-use crate::sandbox::machine::Ids;
+use wheelfarm_build::action::ExecutorErrorKind;
+
+use crate::sandbox::machine::{Ids, Runtime};
 
 /// A user that no machine has.
 const NOBODY_IN_PARTICULAR: u32 = 54_321;
@@ -59,6 +61,36 @@ async fn again_as(user: u32) {
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{printed}{complaints}");
+}
+
+#[tokio::test]
+#[allow(clippy::print_stderr, reason = "it says why it is skipped")]
+async fn the_other_runtime_does_the_same() {
+    let Some(mut place) = place().await else {
+        return;
+    };
+    let runtimes = Runtime::find().await;
+    let Some(other) = runtimes.get(1) else {
+        eprintln!("skipped: one runtime only is installed");
+        return;
+    };
+    if !place.machine.maps_several_ids() && !other.knows_other_than_root() {
+        let mut machine = place.machine.clone();
+        let tried = machine
+            .try_runtimes(place.path(), vec![other.clone()])
+            .await;
+        let error = tried.unwrap_err();
+        assert_eq!(error.kind, ExecutorErrorKind::EngineUnavailable);
+        assert!(error.hint.unwrap().contains("install crun"));
+        return;
+    }
+    place.machine.runtime = other.clone();
+    let printed = place.output("runtime", "id -u; pwd; cat /etc/hosts").await;
+    assert_eq!(printed, "65532\n/build\n127.0.0.1 localhost\n");
+    let mut container = place.container("absent", "");
+    container.command = vec!["/no/such/program".to_owned()];
+    let error = place.run(&container).await.unwrap_err();
+    assert!(error.message.contains("/no/such/program"), "{error}");
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use crate::config::{Config, ExecutorChoice};
 use crate::exit::{Exit, Failure};
 use crate::index_settings;
 use crate::printer::Printer;
-use crate::settings::{cache_directory, host_arch};
+use crate::settings::{cache_directory, host_arch, sandbox_directory};
 
 pub(crate) async fn run(global: &GlobalArgs, printer: Printer) -> Result<Exit, Failure> {
     let text = (global.format == Format::Text).then_some(printer);
@@ -54,6 +54,7 @@ pub(crate) async fn run(global: &GlobalArgs, printer: Printer) -> Result<Exit, F
 /// What was learnt of this machine, for checks of an executor.
 struct Machine {
     cache: PathBuf,
+    sandbox: PathBuf,
     network: HostNetwork,
     store: Option<Store>,
 }
@@ -81,6 +82,7 @@ async fn machine(
     report.add("certificates", network::certificates(&network));
     report.add("proxies", network::proxies(&network));
     Ok(Machine {
+        sandbox: sandbox_directory(global, &cache)?,
         cache,
         network,
         store,

@@ -1,10 +1,8 @@
 //! Whether a Remote Execution cluster can run builds.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::{Action, Exit};
 use wheelfarm_build::catalogue::Catalogue;
 use wheelfarm_executor::reapi::Reapi;
@@ -34,6 +32,7 @@ pub(super) async fn check(report: &mut Report, machine: Machine, config: &Config
     let Machine {
         cache,
         network,
+        sandbox,
         store,
     } = machine;
     let Some(store) = store else {
@@ -43,7 +42,11 @@ pub(super) async fn check(report: &mut Report, machine: Machine, config: &Config
             "there is no store",
         );
     };
-    let places = Places { cache, store };
+    let places = Places {
+        cache,
+        sandbox,
+        store,
+    };
     let reapi = match engine::reapi(&places, config, network).await {
         Ok(reapi) => {
             report.add("cluster", cluster(reapi.client().capabilities()));

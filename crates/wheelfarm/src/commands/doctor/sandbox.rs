@@ -17,7 +17,7 @@ pub(super) async fn check(report: &mut Report, machine: Machine, arch: Arch) {
         Ok(store) => store,
         Err(error) => return report.add("sandbox", Failure::from(error).into()),
     };
-    let opened = engine::sandbox(&machine.cache, store.clone(), machine.network).await;
+    let opened = engine::sandbox(&machine.sandbox, store.clone(), machine.network).await;
     let sandbox = match opened {
         Ok(sandbox) => {
             report.add("sandbox", confinement(&sandbox));
@@ -25,7 +25,7 @@ pub(super) async fn check(report: &mut Report, machine: Machine, arch: Arch) {
             sandbox
         }
         Err(failure) => {
-            report.add("sandbox", failure.into());
+            report.add("sandbox", Failure::from(failure).into());
             for id in ["limits", "images", "container"] {
                 report.add(id, Finding::skipped("there is no sandbox"));
             }

@@ -3,11 +3,12 @@
 use futures::StreamExt;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageSource, python_prefix};
 use wheelfarm_build::pythons::Compiler;
-use wheelfarm_build::{Environments, Event, Stage, log_of};
-use wheelfarm_executor::{Docker, python_source};
+use wheelfarm_build::{Event, Stage, log_of};
+use wheelfarm_executor::python_source;
 use wheelfarm_store::Store;
 use wheelfarm_types::PythonVersion;
 
+use super::keeper::Keeper;
 use super::named;
 use crate::exit::Failure;
 use crate::printer::Printer;
@@ -17,7 +18,7 @@ use crate::settings::cancellation;
 /// What this works with.
 pub(super) struct Wanted<'a> {
     pub(super) store: &'a Store,
-    pub(super) docker: &'a Docker,
+    pub(super) keeper: &'a Keeper,
     pub(super) catalogue: &'a Catalogue,
     pub(super) progress: &'a Progress,
     pub(super) printer: Printer,
@@ -34,20 +35,21 @@ pub(super) async fn build(
     for name in names {
         let image = named(wanted.catalogue, name)?;
         work.extend(missing(image, pythons)?.map(|python| (image, python)));
-        let docker: &dyn Environments = wanted.docker;
-        if docker.image(image).await?.is_none() || docker.runtime(image).await.is_err() {
+        let environments = wanted.keeper.environments();
+        if environments.image(image).await?.is_none() || environments.runtime(image).await.is_err()
+        {
             absent.push(name.clone());
         }
     }
     if !absent.is_empty() {
         let Wanted {
-            docker,
+            keeper,
             catalogue,
             progress,
             printer,
             ..
         } = wanted;
-        super::build(docker, catalogue, &absent, progress, *printer).await?;
+        super::build(keeper, catalogue, &absent, progress, *printer).await?;
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // The configuration scripts use one core, the compilation all that it gets.
@@ -59,8 +61,8 @@ pub(super) async fn build(
         .map(|image| {
             Compiler::new(
                 wanted.store,
-                wanted.docker,
-                wanted.docker,
+                wanted.keeper.executor(),
+                wanted.keeper.environments(),
                 image,
                 &wanted.catalogue.recipe(image).python_packages,
                 cores.div_ceil(at_a_time),
