@@ -80,6 +80,8 @@ async fn a_sweep_removes_what_a_killed_process_left_and_nothing_else(engine: Eng
     let alive = Arc::new(Notify::new());
     let notify = Arc::clone(&alive);
     let (sink, _) = lines(move |_| notify.notify_one());
+    // What tests left in a sandbox that were killed themselves.
+    engine.tested.sweep().await;
     let other = engine
         .kind
         .connect(engine.runs.path(), &engine.store, HostNetwork::default());
@@ -156,15 +158,16 @@ async fn victim() {
         .find(|one| kind == Some(format!("{one:?}")));
     let kind = kind.unwrap();
     let runs = PathBuf::from(runs);
-    let engine = Engine::of(kind).await.unwrap();
-    let network = HostNetwork::default();
-    let tested = kind.connect(&runs, &engine.store, network).await.unwrap();
-    println!("victim's run: {}", tested.sandbox_run().unwrap_or_default());
+    let mut engine = Engine::of(kind).await.unwrap();
+    let connected = kind.connect(&runs, &engine.store, HostNetwork::default());
+    engine.tested = connected.await.unwrap();
+    let run = engine.tested.sandbox_run();
+    println!("victim's run: {}", run.unwrap_or_default());
     let mut action = engine.action(FOREVER);
     let tool = engine.store.put(tool(&runs).into()).await.unwrap();
     action.tools.insert("tool".to_owned(), tool);
     let (sink, _) = lines(|line| println!("victim: {line}"));
     let cancel = CancellationToken::new();
-    let run = tested.executor().run(&action, sink.into(), &cancel);
-    run.await.unwrap();
+    let executor = engine.tested.executor();
+    executor.run(&action, sink.into(), &cancel).await.unwrap();
 }

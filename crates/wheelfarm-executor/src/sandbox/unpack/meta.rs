@@ -44,6 +44,14 @@ impl Owners {
     }
 }
 
+/// The value of a field, of which some writers of archives leave those empty that are 0.
+fn number(field: &[u8], value: io::Result<u64>) -> io::Result<u64> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    value
+}
+
 /// What is set on an entry once it is there.
 #[derive(Debug, Clone)]
 pub(super) struct Meta {
@@ -62,11 +70,12 @@ impl Meta {
             id.ok_or_else(|| io::Error::other("it has an owner that cannot be"))
         };
         let header = entry.header();
+        let old = header.as_old();
         let mut meta = Self {
             mode: header.mode()? & 0o7777,
-            user: id(header.uid()?)?,
-            group: id(header.gid()?)?,
-            time: i64::try_from(header.mtime()?).unwrap_or(0),
+            user: id(number(&old.uid, header.uid())?)?,
+            group: id(number(&old.gid, header.gid())?)?,
+            time: i64::try_from(number(&old.mtime, header.mtime())?).unwrap_or(0),
             xattrs: Vec::new(),
         };
         if let Some(extensions) = entry.pax_extensions()? {
