@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 
 use crate::farm::Farm;
 use crate::ordinary::User;
@@ -44,12 +45,12 @@ impl Sandbox {
         let farm = sandbox.farm()?;
         let arguments = ["--executor", "sandbox", "--format", "json"];
         let listed = process::run(farm.command(["images", "list"])?.args(arguments))?;
-        let listed: serde_json::Value = serde_json::from_str(&listed)?;
-        let images = listed.get("images").and_then(serde_json::Value::as_array);
+        let listed: Value = serde_json::from_str(&listed)?;
+        let images = listed.get("images").and_then(Value::as_array);
         let is_here = images.into_iter().flatten().any(|image| {
-            let says = |key: &str, value| image.get(key) == Some(value);
-            let is = |key| says(key, &serde_json::Value::Bool(true));
-            says("name", &IMAGE.into()) && is("here") && is("runtime_here")
+            let is = |key: &str| image.get(key).and_then(Value::as_bool) == Some(true);
+            let name = image.get("name").and_then(Value::as_str);
+            name == Some(IMAGE) && is("here") && is("runtime_here")
         });
         if !is_here {
             let mut build = farm.command(["images", "build", IMAGE])?;
