@@ -22,7 +22,7 @@ pub(super) struct Place {
     clippy::print_stderr,
     reason = "a test is its own program: it reads its switch and says when it is off"
 )]
-pub(super) fn asked_for() -> bool {
+pub(in crate::sandbox) fn asked_for() -> bool {
     let variable = "WHEELFARM_TEST_DOCKER";
     let asked = std::env::var_os(variable).is_some_and(|value| value == "1");
     if !asked {
@@ -32,7 +32,7 @@ pub(super) fn asked_for() -> bool {
 }
 
 /// The launcher lies beside the directory of the tests.
-pub(super) fn launcher() -> Launcher {
+pub(in crate::sandbox) fn launcher() -> Launcher {
     let own = std::env::current_exe().unwrap();
     let program = own.ancestors().nth(2).unwrap().join("sandbox-launcher");
     assert!(program.exists(), "`cargo build --bins` makes {program:?}");

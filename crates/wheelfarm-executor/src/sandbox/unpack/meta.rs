@@ -62,11 +62,12 @@ impl Meta {
             id.ok_or_else(|| io::Error::other("it has an owner that cannot be"))
         };
         let header = entry.header();
+        let old = header.as_old();
         let mut meta = Self {
             mode: header.mode()? & 0o7777,
-            user: id(header.uid()?)?,
-            group: id(header.gid()?)?,
-            time: i64::try_from(header.mtime()?).unwrap_or(0),
+            user: id(number(header.uid(), &old.uid)?)?,
+            group: id(number(header.gid(), &old.gid)?)?,
+            time: i64::try_from(number(header.mtime(), &old.mtime)?).unwrap_or(0),
             xattrs: Vec::new(),
         };
         if let Some(extensions) = entry.pax_extensions()? {
@@ -141,6 +142,14 @@ impl Meta {
             last_access: time,
             last_modification: time,
         }
+    }
+}
+
+/// What is read of a field, where one that was left empty stands for nothing.
+fn number(read: io::Result<u64>, field: &[u8]) -> io::Result<u64> {
+    match read {
+        Err(_) if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(0),
+        read => read,
     }
 }
 
