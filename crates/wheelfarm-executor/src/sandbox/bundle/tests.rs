@@ -135,7 +135,7 @@ fn resource_limits_stand_in_for_control_groups() {
         limits.into_iter().map(kind).collect::<Vec<_>>()
     };
     let core = ("RLIMIT_CORE".to_owned(), 0);
-    assert_eq!(kinds(Unheld::default()), [core.clone()]);
+    assert_eq!(kinds(Unheld::default()), std::slice::from_ref(&core));
     let all = Unheld {
         memory: true,
         pids: true,
