@@ -1,6 +1,8 @@
 //! What the OCI runtime is told: the `config.json` of a container.
 
 mod seccomp;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 

@@ -6,8 +6,6 @@ use std::process::Stdio;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
-use super::ids::tool;
-
 /// In the order in which they are tried: the first starts faster.
 const PROGRAMS: [(&str, Kind); 2] = [("crun", Kind::Crun), ("runc", Kind::Runc)];
 
@@ -88,6 +86,21 @@ impl Runtime {
         arguments.push(name.to_owned());
         arguments
     }
+}
+
+/// The path of a program that not everybody's search path leads to.
+pub(super) fn tool(name: &str) -> Option<PathBuf> {
+    [
+        "/usr/local/bin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+    ]
+    .into_iter()
+    .map(|folder| Path::new(folder).join(name))
+    .find(|path| path.is_file())
 }
 
 /// What the runtime says went wrong, from its log; None if it says nothing of the kind.

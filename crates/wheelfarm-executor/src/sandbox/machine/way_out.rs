@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use wheelfarm_build::action::ExecutorErrorKind;
 
-use super::ids::tool;
+use super::runtime::tool;
 use crate::error::{Result, error, io};
 
 /// Where it answers to questions for names.

@@ -1,13 +1,7 @@
-//! Which users and groups of the machine stand for those in a sandbox.
+//! The ids that whoever runs this may use: what `/etc/subuid` and `/etc/subgid` say.
 
-use std::fmt::Write as _;
-use std::path::Path;
-use std::process::Stdio;
-
-use tokio::process::Command;
-use wheelfarm_build::action::ExecutorErrorKind;
-
-use crate::error::{Result, error, io};
+use super::{Extent, Ids};
+use crate::sandbox::machine::runtime::tool;
 
 /// How many ids an image may use: 65534 is `nobody`.
 const WANTED: u32 = 65_536;
@@ -16,47 +10,15 @@ const BASE: u32 = 1_879_048_192;
 /// The kernel's own bound is 340 lines; nobody has that many.
 const MAX_EXTENTS: usize = 100;
 
-/// How ids of a sandbox relate to those of the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ids {
-    /// They are the same: user namespaces are forbidden, and this is root.
-    Identity,
-    /// Ranges that nobody else has.
-    Range {
-        /// Users.
-        users: Vec<Extent>,
-        /// Groups.
-        groups: Vec<Extent>,
-    },
-    /// There is one user and one group, whoever runs this.
-    Single {
-        /// The user.
-        user: u32,
-        /// The group.
-        group: u32,
-    },
-}
-
-/// Consecutive ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
-    /// The first inside.
-    pub inside: u32,
-    /// The first outside.
-    pub outside: u32,
-    /// How many.
-    pub count: u32,
-}
-
 /// What to try in order, and why what would be better is not in it.
 #[derive(Debug)]
-pub(super) struct Candidates {
-    pub(super) ids: Vec<Ids>,
-    pub(super) note: Option<String>,
+pub(in crate::sandbox::machine) struct Candidates {
+    pub(in crate::sandbox::machine) ids: Vec<Ids>,
+    pub(in crate::sandbox::machine) note: Option<String>,
 }
 
 /// The candidates for whoever runs this.
-pub(super) fn candidates() -> Candidates {
+pub(in crate::sandbox::machine) fn candidates() -> Candidates {
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
     let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
@@ -111,21 +73,6 @@ pub(super) fn candidates() -> Candidates {
     }
     ids.push(Ids::Single { user, group });
     Candidates { ids, note }
-}
-
-/// The path of a program that not everybody's search path leads to.
-pub(super) fn tool(name: &str) -> Option<std::path::PathBuf> {
-    [
-        "/usr/local/bin",
-        "/usr/bin",
-        "/bin",
-        "/usr/local/sbin",
-        "/usr/sbin",
-        "/sbin",
-    ]
-    .into_iter()
-    .map(|folder| Path::new(folder).join(name))
-    .find(|path| path.is_file())
 }
 
 /// Under which names `/etc/subuid` may have the user: by name and by number.
@@ -205,79 +152,6 @@ fn range(own: Option<u32>, found: &[(u32, u32)]) -> Option<Vec<Extent>> {
         inside += count;
     }
     (inside == WANTED).then_some(extents)
-}
-
-impl Ids {
-    /// The machine's user and group that are root in the sandbox.
-    pub(crate) fn owner(&self) -> (u32, u32) {
-        let first = |extents: &[Extent]| extents.first().map_or(0, |extent| extent.outside);
-        match self {
-            Self::Identity => (0, 0),
-            Self::Range { users, groups } => (first(users), first(groups)),
-            Self::Single { user, group } => (*user, *group),
-        }
-    }
-
-    /// Gives the process `pid`, which has made a user namespace, its ids.
-    pub(super) async fn give(&self, pid: u32) -> Result<()> {
-        match self {
-            Self::Identity => Ok(()),
-            Self::Range { users, groups } if rustix::process::geteuid().is_root() => {
-                write(pid, "uid_map", &lines(users))?;
-                write(pid, "gid_map", &lines(groups))
-            }
-            Self::Range { users, groups } => {
-                run("newuidmap", pid, users).await?;
-                run("newgidmap", pid, groups).await
-            }
-            Self::Single { user, group } => {
-                // The kernel wants it first: else the owner could leave a group that is kept out of something.
-                write(pid, "setgroups", "deny")?;
-                write(pid, "uid_map", &format!("0 {user} 1"))?;
-                write(pid, "gid_map", &format!("0 {group} 1"))
-            }
-        }
-    }
-}
-
-fn write(pid: u32, file: &str, text: &str) -> Result<()> {
-    let path = format!("/proc/{pid}/{file}");
-    fs_err::write(path, text).map_err(io("give the sandbox its ids"))
-}
-
-fn lines(extents: &[Extent]) -> String {
-    let mut text = String::new();
-    for extent in extents {
-        // Writing to a string cannot fail.
-        writeln!(
-            text,
-            "{} {} {}",
-            extent.inside, extent.outside, extent.count
-        )
-        .ok();
-    }
-    text
-}
-
-async fn run(name: &str, pid: u32, extents: &[Extent]) -> Result<()> {
-    let program = tool(name).unwrap_or_else(|| name.into());
-    let mut command = Command::new(program);
-    command.arg(pid.to_string()).stdin(Stdio::null());
-    for extent in extents {
-        for number in [extent.inside, extent.outside, extent.count] {
-            command.arg(number.to_string());
-        }
-    }
-    let output = command.output().await.map_err(io(format!("run {name}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let text = text.trim();
-    Err(error(
-        ExecutorErrorKind::Engine,
-        format!("{name} failed: {text}"),
-    ))
 }
 
 #[cfg(test)]
