@@ -36,7 +36,6 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         let settings = SandboxSettings {
             directory: directory.path().join("sandbox"),
-            runs_dir: directory.path().join("runs"),
             store: Store::open("memory:").await.unwrap(),
             network: HostNetwork::default(),
             launcher: launcher(),
