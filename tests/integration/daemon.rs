@@ -63,7 +63,7 @@ fn recovered_or_clear(run: &Run) {
         .unwrap_or_default()
     {
         assert_eq!(failure.kind, "machine", "{said}");
-        assert!(failure.message.contains("Docker engine"), "{said}");
+        assert!(failure.message.contains("container engine"), "{said}");
     }
 }
 

@@ -19,6 +19,9 @@ mod supervise;
 mod wrapper;
 
 pub use debian::{CLEAN, EPOCH, python_source};
-pub use docker::{Docker, DockerSettings, EngineFacts, ImageContents, RegistryLogin, SweepReport};
+pub use docker::{
+    Docker, DockerSettings, EngineFacts, Flavour, ImageContents, RegistryLogin, SweepReport,
+};
 pub use image::{ImageRole, ListedImage};
 pub use network::HostNetwork;
+pub use sandbox::{Launcher, Sandbox, SandboxSettings, no_login};

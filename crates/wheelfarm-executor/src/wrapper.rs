@@ -11,7 +11,14 @@ pub(crate) const HOST_NAME: &str = "wheelfarm";
 
 /// Runs the command with its output on stderr, the log; then sends the outputs and a line of our own on stdout.
 /// The kernel counts what it killed for want of memory; the first file is of cgroups v2, the second of v1.
+/// A core dump of a crashed compiler is of no use to anybody. Podman adds two variables of its own, which builds
+/// elsewhere do not see.
 const WRAPPER: &str = r#"umask 022
+ulimit -c 0
+if [ "$container" = podman ]; then
+  unset container
+  if [ "$TERM" = xterm ]; then unset TERM; fi
+fi
 mkdir -p "$0"
 exec 3>&1 1>&2
 "$@" 3>&-

@@ -2,11 +2,14 @@
 
 use crate::docker::Docker;
 use crate::docker::error::engine;
+use crate::docker::flavour::Flavour;
 use crate::error::Result;
 
 /// An engine, as it describes itself (`GET /info`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineFacts {
+    /// Whose it is.
+    pub flavour: Flavour,
     /// Its version: `28.5.1`.
     pub version: String,
     /// The system it runs on: `Debian GNU/Linux 12 (bookworm)`.
@@ -35,6 +38,7 @@ impl Docker {
         ];
         let missing = limits.into_iter().filter(|(held, _)| *held == Some(false));
         Ok(EngineFacts {
+            flavour: self.shared.flavour,
             version: info.server_version.unwrap_or_default(),
             system: info.operating_system.unwrap_or_default(),
             architecture: info.architecture.unwrap_or_default(),

@@ -75,11 +75,12 @@ async fn run(
         network.extend(variables);
     }
     let capacity = scope.shared.capacity().await?;
+    let flavour = scope.shared.flavour;
     if cancel.is_cancelled() {
         return Err(cancelled(&action.name));
     }
     let container = scope
-        .container(body(action, network, mounts, capacity))
+        .container(body(action, network, mounts, capacity, flavour))
         .await?;
     let mut streams = Streams {
         stdout: Stdout::new(action.limits.output),

@@ -2,23 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, ResourcesUlimits,
-};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount};
 use wheelfarm_build::action::{Action, Limits, WORK_DIR};
 use wheelfarm_build::pipeline::Capacity;
 
+use crate::docker::flavour::Flavour;
 use crate::docker::keep::SLEEP;
 use crate::wrapper::{self, HOST_NAME, USER};
 
 const NANO: f64 = 1e9;
 
-/// The request that creates the container of `action`; `capacity` is what the engine has.
+/// The request that creates the container of `action`; `capacity` is what the engine has, `flavour` whose it is.
 pub(crate) fn body(
     action: &Action,
     network: BTreeMap<String, String>,
     mounts: Vec<Mount>,
     capacity: Capacity,
+    flavour: Flavour,
 ) -> ContainerCreateBody {
     let sleep = if action.keep_failed { SLEEP } else { "" };
     ContainerCreateBody {
@@ -33,19 +33,19 @@ pub(crate) fn body(
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
             mounts: Some(mounts),
-            ..confinement(action, capacity)
+            ..confinement(action, capacity, flavour)
         }),
         ..ContainerCreateBody::default()
     }
 }
 
-fn confinement(action: &Action, capacity: Capacity) -> HostConfig {
+fn confinement(action: &Action, capacity: Capacity, flavour: Flavour) -> HostConfig {
     let limits = &action.limits;
     let memory = i64::try_from(limits.memory.min(capacity.memory)).unwrap_or(i64::MAX);
     HostConfig {
         network_mode: (!action.network).then(|| "none".to_owned()),
         readonly_rootfs: Some(true),
-        tmpfs: Some(tmpfs(limits)),
+        tmpfs: Some(tmpfs(limits, flavour)),
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         pids_limit: Some(limits.pids),
@@ -53,12 +53,6 @@ fn confinement(action: &Action, capacity: Capacity) -> HostConfig {
         // The same: no swap.
         memory_swap: Some(memory),
         nano_cpus: Some(nano(limits.cores.min(f64::from(capacity.cores)))),
-        // Core dumps of a crashed compiler are of no use to anybody.
-        ulimits: Some(vec![ResourcesUlimits {
-            name: Some("core".to_owned()),
-            soft: Some(0),
-            hard: Some(0),
-        }]),
         // As the first process the shell would neither reap orphans nor take signals.
         init: Some(true),
         // The log is read from the connection; the engine need not keep a copy.
@@ -70,14 +64,17 @@ fn confinement(action: &Action, capacity: Capacity) -> HostConfig {
     }
 }
 
-fn tmpfs(limits: &Limits) -> HashMap<String, String> {
+fn tmpfs(limits: &Limits, flavour: Flavour) -> HashMap<String, String> {
     let size = limits.scratch;
     let common = format!("rw,exec,nosuid,nodev,size={size}");
     HashMap::from([
-        ("/tmp".to_owned(), format!("{common},mode=1777")),
+        (
+            "/tmp".to_owned(),
+            format!("{common},{}", flavour.everybodys()),
+        ),
         (
             WORK_DIR.to_owned(),
-            format!("{common},mode=0755,uid={USER},gid={USER}"),
+            format!("{common},{}", flavour.owned_by(USER)),
         ),
     ])
 }
@@ -132,7 +129,13 @@ mod tests {
     fn the_network_is_there_only_on_request() {
         let mut action = action();
         let mode = |action: &Action| {
-            let body = body(action, BTreeMap::new(), Vec::new(), CAPACITY);
+            let body = body(
+                action,
+                BTreeMap::new(),
+                Vec::new(),
+                CAPACITY,
+                Flavour::Docker,
+            );
             body.host_config.unwrap().network_mode
         };
         assert_eq!(mode(&action).as_deref(), Some("none"));
@@ -142,7 +145,13 @@ mod tests {
 
     #[test]
     fn no_more_is_asked_for_than_there_is() {
-        let body = body(&action(), BTreeMap::new(), Vec::new(), CAPACITY);
+        let body = body(
+            &action(),
+            BTreeMap::new(),
+            Vec::new(),
+            CAPACITY,
+            Flavour::Docker,
+        );
         let host = body.host_config.unwrap();
         assert_eq!(host.nano_cpus, Some(2_000_000_000));
         assert_eq!(host.memory, Some(1 << 29));
@@ -156,7 +165,7 @@ mod tests {
         action
             .environment
             .insert("HOME".to_owned(), "/h".to_owned());
-        let body = body(&action, network, Vec::new(), CAPACITY);
+        let body = body(&action, network, Vec::new(), CAPACITY, Flavour::Docker);
         assert_eq!(body.env.unwrap(), ["A=1", "HOME=/h"]);
         let command = body.cmd.unwrap();
         assert_eq!(command[3..], ["/build/out", "make", "all"]);

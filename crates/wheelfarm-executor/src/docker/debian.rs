@@ -19,9 +19,6 @@ use crate::docker::{Docker, Shared};
 use crate::error::{Result, cancelled, error, io};
 use crate::image::{ImageRole, debian_name, platform};
 
-/// Names the image that something was made as.
-const LABEL_IMAGE: &str = "wheelfarm.image";
-
 impl Docker {
     /// Makes a Debian-based image with `mmdebstrap` on this machine and imports it. Equal packages give equal
     /// layers. An image of the same name is replaced.
@@ -55,16 +52,13 @@ async fn import(shared: &Arc<Shared>, name: &str, tar: &Path, arch: Arch) -> Res
     let file = tokio::fs::File::open(tar).await;
     let file = file.map_err(io("read the file system that mmdebstrap made"))?;
     let body = ReaderStream::with_capacity(file, 1 << 20).map_err(std::io::Error::from);
-    let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
     let options = CreateImageOptionsBuilder::new()
         .from_src("-")
-        .repo(repository)
-        .tag(tag)
+        // With its tag in one, since Podman does not look at the tag beside it.
+        .repo(name)
         .platform(&platform(arch))
-        .changes(vec![
-            format!("LABEL {LABEL_IMAGE}={name}"),
-            "CMD [\"/bin/sh\"]".to_owned(),
-        ])
+        // A single one: Podman takes the rest for a part of the first.
+        .changes(vec!["CMD [\"/bin/sh\"]".to_owned()])
         .build();
     let body = bollard::body_try_stream(body);
     let mut stream = shared
@@ -76,7 +70,7 @@ async fn import(shared: &Arc<Shared>, name: &str, tar: &Path, arch: Arch) -> Res
     let image = shared.inspect(name).await?.ok_or_else(|| {
         error(
             ExecutorErrorKind::Engine,
-            format!("the Docker engine imported {name}, but does not have it"),
+            format!("the container engine imported {name}, but does not have it"),
         )
     })?;
     let new = facts(&image)?;
@@ -88,6 +82,7 @@ async fn import(shared: &Arc<Shared>, name: &str, tar: &Path, arch: Arch) -> Res
         return Ok(new);
     }
     // Nothing new: the name goes back to the image that running builds know by its id.
+    let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
     let options = TagImageOptionsBuilder::new()
         .repo(repository)
         .tag(tag)

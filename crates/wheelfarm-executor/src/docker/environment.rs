@@ -1,6 +1,7 @@
 //! Environments: a builder image plus system packages, as an image of its own.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bollard::container::LogOutput;
@@ -261,31 +262,37 @@ async fn commit(
     }
     // A commit keeps the container's labels; a container made from the image would inherit them, and a sweep
     // would take it for one of ours.
-    let mut labels: HashMap<String, String> = scope
+    let mut labels: BTreeMap<String, String> = scope
         .labels()
         .into_keys()
         .map(|label| (label, String::new()))
         .collect();
     labels.insert(LABEL_RECIPE.to_owned(), recipe.digest().to_string());
     labels.insert(LABEL_MANIFEST.to_owned(), manifest.to_string());
-    let config = ContainerConfig {
-        labels: Some(labels),
-        cmd: Some(vec!["/bin/sh".to_owned()]),
-        ..ContainerConfig::default()
-    };
+    // Not as the configuration beside it, at which Podman does not look.
+    let mut changes = "CMD [\"/bin/sh\"]".to_owned();
+    for (label, value) in labels {
+        write!(changes, "\nLABEL {label}=\"{value}\"").ok();
+    }
     let options = CommitContainerOptionsBuilder::new()
         .container(container)
         .repo(REPOSITORY)
         .tag(&tag(recipe))
+        .changes(&changes)
         .build();
     let committed = shared
         .transfer
-        .commit_container(options, config)
+        .commit_container(options, ContainerConfig::default())
         .await
         .map_err(engine(format!("make an image of the {}", scope.action)))?;
+    // Podman leaves out the algorithm here, and nowhere else.
+    let id = match committed.id {
+        id if id.contains(':') => id,
+        id => format!("sha256:{id}"),
+    };
     let before = before.and_then(|image| image.id);
-    forget(shared, before, &committed.id).await;
-    Ok(committed.id)
+    forget(shared, before, &id).await;
+    Ok(id)
 }
 
 /// Removes the image that had a name before another got it; one that is in use stays.

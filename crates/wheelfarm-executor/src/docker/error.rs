@@ -15,7 +15,7 @@ pub(crate) fn engine(what: impl Display) -> impl FnOnce(Error) -> ExecutorError 
             return hinted(
                 ExecutorErrorKind::EngineUnavailable,
                 format!(
-                    "the Docker engine stopped answering when asked to {what}: {}",
+                    "the container engine stopped answering when asked to {what}: {}",
                     detail(&source)
                 ),
                 "Look whether the daemon still runs: `docker version`.",
@@ -24,7 +24,7 @@ pub(crate) fn engine(what: impl Display) -> impl FnOnce(Error) -> ExecutorError 
         error(
             ExecutorErrorKind::Engine,
             format!(
-                "the Docker engine could not {what}: {}",
+                "the container engine could not {what}: {}",
                 detail(&source).trim_end_matches('.')
             ),
         )

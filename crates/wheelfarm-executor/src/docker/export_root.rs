@@ -42,7 +42,7 @@ async fn export(
     let found = scope.shared.inspect(image).await?.ok_or_else(|| {
         hinted(
             ExecutorErrorKind::ImageUnavailable,
-            format!("the Docker engine has no image {image}"),
+            format!("the container engine has no image {image}"),
             "`wheelfarm images list` says what there is; `wheelfarm images build` and `wheelfarm images pull` add to it.",
         )
     })?;

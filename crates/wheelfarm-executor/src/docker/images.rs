@@ -104,7 +104,8 @@ pub(crate) fn facts(image: &ImageInspect) -> Result<ImageFacts> {
         .and_then(|root| root.layers.as_deref())
         .unwrap_or_default();
     if id.is_empty() || layers.is_empty() {
-        let message = format!("the Docker engine does not say what the layers of image `{id}` are");
+        let message =
+            format!("the container engine does not say what the layers of image `{id}` are");
         return Err(error(ExecutorErrorKind::Engine, message));
     }
     let environment = image

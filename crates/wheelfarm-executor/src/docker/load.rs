@@ -22,7 +22,7 @@ impl Docker {
         }
         let loaded = self.shared.inspect(name).await?;
         loaded.and_then(|image| image.id).ok_or_else(|| {
-            let message = format!("the Docker engine loaded {name}, but does not have it");
+            let message = format!("the container engine loaded {name}, but does not have it");
             error(ExecutorErrorKind::Engine, message)
         })
     }

@@ -22,6 +22,7 @@ mod environment;
 mod error;
 mod export_root;
 mod file_system;
+mod flavour;
 mod images;
 mod inputs;
 mod keep;
@@ -59,6 +60,7 @@ use crate::supervise::supervise;
 
 pub use about::EngineFacts;
 pub use contents::ImageContents;
+pub use flavour::Flavour;
 pub use push::RegistryLogin;
 pub use settings::DockerSettings;
 pub use sweep::SweepReport;
@@ -95,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     /// The same connection with more patience.
     pub(crate) transfer: Client,
+    pub(crate) flavour: Flavour,
     pub(crate) store: Store,
     pub(crate) network: HostNetwork,
     pub(crate) lock: RunLock,
@@ -119,6 +122,7 @@ impl Docker {
     pub async fn connect(settings: DockerSettings) -> Result<Self> {
         let host = settings.host.as_deref().unwrap_or(DEFAULT_HOST);
         let client = negotiate(host).await?;
+        let flavour = Flavour::of(&client).await?;
         let directory = settings.runs_dir;
         let lock = RunLock::take(&directory)
             .map_err(io(format!("take a lock in {}", directory.display())))?;
@@ -126,6 +130,7 @@ impl Docker {
             shared: Arc::new(Shared {
                 transfer: client.clone().with_timeout(TRANSFER),
                 client,
+                flavour,
                 store: settings.store,
                 network: settings.network,
                 lock,

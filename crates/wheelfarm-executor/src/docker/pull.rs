@@ -84,7 +84,7 @@ pub(crate) async fn pull(
         Some(image) => facts(&image),
         None => Err(error(
             ExecutorErrorKind::ImageUnavailable,
-            format!("the Docker engine pulled {tagged}, but does not have it"),
+            format!("the container engine pulled {tagged}, but does not have it"),
         )),
     }
 }

@@ -136,6 +136,11 @@ impl Sandbox {
         &self.shared.machine
     }
 
+    /// The name of this process's run: directories of it are called so.
+    pub fn run_name(&self) -> &str {
+        self.shared.lock.run()
+    }
+
     /// Where everything lies.
     pub fn directory(&self) -> &Path {
         &self.shared.directory

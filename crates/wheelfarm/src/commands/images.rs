@@ -91,7 +91,10 @@ async fn list(
         return Ok(());
     }
     if let Some(directory) = keeper.directory() {
-        printer.note(format_args!("images of the sandbox lie in {}", directory.display()));
+        printer.note(format_args!(
+            "images of the sandbox lie in {}",
+            directory.display()
+        ));
     }
     for listed in images {
         let image = &listed.image;

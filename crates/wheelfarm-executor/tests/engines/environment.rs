@@ -7,10 +7,17 @@ use bollard::query_parameters::RemoveImageOptionsBuilder;
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::environment::{EnvironmentRecipe, EnvironmentRecord, PackageManager};
-use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
+use wheelfarm_executor::HostNetwork;
 use wheelfarm_types::Digest;
 
-use crate::support::{Engine, client, debian, engine, lines, quiet};
+use crate::engine::{Engine, Kind, debian, lines, quiet};
+
+on_every_engine! {
+    packages_are_installed_recorded_and_found_again,
+    an_environment_without_packages_needs_no_network,
+    an_unknown_package_is_named,
+    making_an_environment_can_be_cancelled,
+}
 
 fn recipe(engine: &Engine, packages: &[&str]) -> EnvironmentRecipe {
     EnvironmentRecipe {
@@ -21,11 +28,7 @@ fn recipe(engine: &Engine, packages: &[&str]) -> EnvironmentRecipe {
     }
 }
 
-#[tokio::test]
-async fn packages_are_installed_recorded_and_found_again() {
-    let Some(mut engine) = engine().await else {
-        return;
-    };
+async fn packages_are_installed_recorded_and_found_again(mut engine: Engine) {
     // As on a machine with a certificate authority of its own.
     let bundle = engine.runs.path().join("ca.pem");
     fs_err::write(&bundle, "secret of this machine").unwrap();
@@ -34,23 +37,13 @@ async fn packages_are_installed_recorded_and_found_again() {
         proxies: BTreeMap::from([("no_proxy".to_owned(), "example.invalid".to_owned())]),
         index: BTreeMap::new(),
     };
-    let settings = DockerSettings {
-        host: None,
-        runs_dir: engine.runs.path().to_owned(),
-        store: engine.store.clone(),
-        network,
-    };
-    engine.docker = Docker::connect(settings).await.unwrap();
+    engine.reconnect(network).await;
 
     let recipe = recipe(&engine, &["liblzo2-2"]);
     let cancel = CancellationToken::new();
     let image = debian().1;
-    let make = || {
-        let runtime = &engine.runtime;
-        engine
-            .docker
-            .make_environment(&image, runtime, &recipe, quiet(), &cancel)
-    };
+    let environments = engine.tested.environments();
+    let make = || environments.make(&image, &engine.runtime, &recipe, quiet(), &cancel);
     let made = make().await.unwrap();
     engine.assert_clean().await;
     let package = made
@@ -92,18 +85,20 @@ async fn packages_are_installed_recorded_and_found_again() {
         manifest: made.manifest.clone(),
         root: Digest::of(&made.root),
     };
-    let found = engine.docker.find_environment(&record).await.unwrap();
+    let found = environments.find(&record).await.unwrap();
     assert_eq!(found.as_ref(), Some(&made.image));
     let mut older = record.clone();
     older.manifest.pop();
-    assert_eq!(engine.docker.find_environment(&older).await.unwrap(), None);
+    assert_eq!(environments.find(&older).await.unwrap(), None);
 
     // Neither the certificates nor the variables of this machine stay in the image, nor a label by which a sweep
     // would take somebody's container for ours.
-    let inspected = client().inspect_image(&made.image).await.unwrap();
-    let config = inspected.config.unwrap();
-    assert!(!format!("{:?}", config.env).contains("example.invalid"));
-    assert_eq!(config.labels.unwrap()["wheelfarm.runs"], "");
+    if engine.kind != Kind::Sandbox {
+        let inspected = engine.client().inspect_image(&made.image).await.unwrap();
+        let config = inspected.config.unwrap();
+        assert!(!format!("{:?}", config.env).contains("example.invalid"));
+        assert_eq!(config.labels.unwrap()["wheelfarm.runs"], "");
+    }
     let mut action = engine.action("ls -A /tmp; find /var/lib/apt/lists /var/cache/apt -type f -size +0 2>/dev/null; grep -rls 'secret of this' /etc /usr/local /var /root; true");
     action.image.clone_from(&made.image);
     assert_eq!(engine.log_of(&action).await, "");
@@ -113,33 +108,32 @@ async fn packages_are_installed_recorded_and_found_again() {
     assert_eq!(again.root, made.root);
     assert_eq!(again.manifest, made.manifest);
     assert_eq!(again.image, made.image);
-    assert!(client().inspect_image(&made.image).await.is_ok());
-    remove(&made.image).await;
+    let found = environments.find(&record).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&made.image));
+    remove(&engine, &made.image).await;
 }
 
-#[tokio::test]
-async fn an_environment_without_packages_needs_no_network() {
-    let Some(engine) = engine().await else { return };
+async fn an_environment_without_packages_needs_no_network(engine: Engine) {
     let recipe = recipe(&engine, &[]);
     let cancel = CancellationToken::new();
     let made = engine
-        .docker
-        .make_environment(&debian().1, &engine.runtime, &recipe, quiet(), &cancel)
+        .tested
+        .environments()
+        .make(&debian().1, &engine.runtime, &recipe, quiet(), &cancel)
         .await
         .unwrap();
     assert!(made.manifest.iter().any(|package| package.name == "libc6"));
     engine.assert_clean().await;
-    remove(&made.image).await;
+    remove(&engine, &made.image).await;
 }
 
-#[tokio::test]
-async fn an_unknown_package_is_named() {
-    let Some(engine) = engine().await else { return };
+async fn an_unknown_package_is_named(engine: Engine) {
     let recipe = recipe(&engine, &["libno-such-dev"]);
     let cancel = CancellationToken::new();
     let made = engine
-        .docker
-        .make_environment(&debian().1, &engine.runtime, &recipe, quiet(), &cancel)
+        .tested
+        .environments()
+        .make(&debian().1, &engine.runtime, &recipe, quiet(), &cancel)
         .await;
     let error = made.unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::Packages);
@@ -148,16 +142,15 @@ async fn an_unknown_package_is_named() {
     engine.assert_clean().await;
 }
 
-#[tokio::test]
-async fn making_an_environment_can_be_cancelled() {
-    let Some(engine) = engine().await else { return };
+async fn making_an_environment_can_be_cancelled(engine: Engine) {
     let recipe = recipe(&engine, &["liblzo2-2"]);
     let cancel = CancellationToken::new();
     let token = cancel.clone();
     let (sink, _) = lines(move |_| token.cancel());
     let made = engine
-        .docker
-        .make_environment(&debian().1, &engine.runtime, &recipe, sink, &cancel)
+        .tested
+        .environments()
+        .make(&debian().1, &engine.runtime, &recipe, sink, &cancel)
         .await;
     assert_eq!(made.unwrap_err().kind, ExecutorErrorKind::Cancelled);
     engine.assert_clean().await;
@@ -180,8 +173,14 @@ fn files(tar: &[u8]) -> BTreeMap<String, String> {
     files
 }
 
-async fn remove(image: &str) {
-    let options = RemoveImageOptionsBuilder::new().build();
-    let removed = client().remove_image(image, Some(options), None).await;
-    removed.unwrap();
+async fn remove(engine: &Engine, image: &str) {
+    // The sandbox makes it anew all the same.
+    if engine.kind != Kind::Sandbox {
+        let options = RemoveImageOptionsBuilder::new().build();
+        let client = engine.client();
+        client
+            .remove_image(image, Some(options), None)
+            .await
+            .unwrap();
+    }
 }

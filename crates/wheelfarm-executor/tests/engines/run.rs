@@ -4,15 +4,24 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::{Executor, ExecutorErrorKind, Exit};
-use wheelfarm_executor::{Docker, DockerSettings, HostNetwork};
+use wheelfarm_build::action::{ExecutorErrorKind, Exit};
+use wheelfarm_executor::HostNetwork;
 use wheelfarm_types::Digest;
 
-use crate::support::{engine, lines, quiet, volumes};
+use crate::engine::{Engine, lines, quiet};
 
-#[tokio::test]
-async fn builds_are_hermetic() {
-    let Some(engine) = engine().await else { return };
+on_every_engine! {
+    builds_are_hermetic,
+    outputs_the_log_and_the_exit_code_come_back,
+    inputs_larger_than_one_chunk_arrive_whole,
+    an_action_with_network_gets_the_hosts_proxies_and_certificates,
+    trees_are_unpacked_where_they_belong_and_kept,
+    tools_are_stored_once_and_run,
+    a_missing_input_or_image_is_named,
+    a_command_that_is_not_there_is_the_actions_failure,
+}
+
+async fn builds_are_hermetic(engine: Engine) {
     let mut action = engine.action(
         r"tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | sed 's/^/interface=/'
         echo user=$(id -u):$(id -g)
@@ -54,9 +63,7 @@ async fn builds_are_hermetic() {
     assert_eq!(log, sorted);
 }
 
-#[tokio::test]
-async fn outputs_the_log_and_the_exit_code_come_back() {
-    let Some(engine) = engine().await else { return };
+async fn outputs_the_log_and_the_exit_code_come_back(engine: Engine) {
     let mut action = engine.action(
         "echo to stdout; echo to stderr >&2
         mkdir -p out/sub && cat /in/a/b/one >out/sub/copy && printf 2 >out/two
@@ -65,11 +72,9 @@ async fn outputs_the_log_and_the_exit_code_come_back() {
     let digest = engine.store.put("one".into()).await.unwrap();
     action.inputs.insert("a/b/one".to_owned(), digest);
     let (sink, shown) = lines(|_| {});
-    let result = engine
-        .docker
-        .run(&action, sink.into(), &CancellationToken::new())
-        .await
-        .unwrap();
+    let cancel = CancellationToken::new();
+    let executor = engine.tested.executor();
+    let result = executor.run(&action, sink.into(), &cancel).await.unwrap();
     assert_eq!(result.exit, Exit::Code(3));
     assert_eq!(result.log, "to stdout\nto stderr\n");
     assert_eq!(*shown.lock().unwrap(), ["to stdout", "to stderr"]);
@@ -78,13 +83,11 @@ async fn outputs_the_log_and_the_exit_code_come_back() {
         result.outputs,
         BTreeMap::from(outputs.map(|(path, text)| (path.to_owned(), Bytes::from(text))))
     );
-    assert_eq!(engine.docker.started(), 1);
+    assert_eq!(executor.started(), 1);
     engine.assert_clean().await;
 }
 
-#[tokio::test]
-async fn inputs_larger_than_one_chunk_arrive_whole() {
-    let Some(engine) = engine().await else { return };
+async fn inputs_larger_than_one_chunk_arrive_whole(engine: Engine) {
     let bytes: Vec<u8> = (0..5_000_001_u32)
         .map(|n| n.to_le_bytes()[n as usize % 3])
         .collect();
@@ -96,35 +99,24 @@ async fn inputs_larger_than_one_chunk_arrive_whole() {
     assert!(log.contains("-rw-r--r-- 1 root root"), "{log}");
 }
 
-#[tokio::test]
-async fn an_action_with_network_gets_the_hosts_proxies_and_certificates() {
-    let Some(mut engine) = engine().await else {
-        return;
-    };
+async fn an_action_with_network_gets_the_hosts_proxies_and_certificates(mut engine: Engine) {
     let bundle = engine.runs.path().join("ca.pem");
     fs_err::write(&bundle, "certificates").unwrap();
-    let settings = DockerSettings {
-        host: None,
-        runs_dir: engine.runs.path().to_owned(),
-        store: engine.store.clone(),
-        network: HostNetwork {
-            ca_bundle: Some(bundle),
-            proxies: BTreeMap::from([("no_proxy".to_owned(), "localhost".to_owned())]),
-            index: BTreeMap::from([("PIP_INDEX_URL".to_owned(), "http://i".to_owned())]),
-        },
+    let network = HostNetwork {
+        ca_bundle: Some(bundle),
+        proxies: BTreeMap::from([("no_proxy".to_owned(), "localhost".to_owned())]),
+        index: BTreeMap::from([("PIP_INDEX_URL".to_owned(), "http://i".to_owned())]),
     };
-    engine.docker = Docker::connect(settings).await.unwrap();
-    let script = "cat ${SSL_CERT_FILE:-/dev/null}; echo; echo ${PIP_INDEX_URL:-no} ${no_proxy:-no} $(tail -n +3 /proc/net/dev | grep -vc ' lo:')";
+    engine.reconnect(network).await;
+    let script = "cat ${SSL_CERT_FILE:-/dev/null}; echo; echo ${PIP_INDEX_URL:-no} ${no_proxy:-no} $(tail -n +3 /proc/net/dev | grep -vq ' lo:' && echo network)";
     let mut action = engine.action(script);
-    assert_eq!(engine.log_of(&action).await, "\nno no 0\n");
+    assert_eq!(engine.log_of(&action).await, "\nno no\n");
     action.network = true;
-    let expected = "certificates\nhttp://i localhost 1\n";
+    let expected = "certificates\nhttp://i localhost network\n";
     assert_eq!(engine.log_of(&action).await, expected);
 }
 
-#[tokio::test]
-async fn trees_are_unpacked_where_they_belong_and_kept() {
-    let Some(engine) = engine().await else { return };
+async fn trees_are_unpacked_where_they_belong_and_kept(engine: Engine) {
     let mut archive = tar::Builder::new(Vec::new());
     // Its own, since trees are shared between runs.
     let text = engine.runs.path().display().to_string();
@@ -143,14 +135,12 @@ async fn trees_are_unpacked_where_they_belong_and_kept() {
     for _ in 0..2 {
         assert_eq!(engine.log_of(&action).await, text);
     }
-    // One that holds it, one that says it is full.
-    assert_eq!(volumes(engine.runs.path()).await.len(), 2);
-    engine.remove_tools().await;
+    let kept = engine.kept(&tree).await;
+    assert_eq!(kept.len(), engine.names_of_a_tool(), "{kept:?}");
+    engine.remove_kept(&tree).await;
 }
 
-#[tokio::test]
-async fn tools_are_stored_once_and_run() {
-    let Some(engine) = engine().await else { return };
+async fn tools_are_stored_once_and_run(engine: Engine) {
     // Its own, since tools are shared between runs.
     let own = engine.runs.path().display();
     let tool = format!("#!/bin/sh\n# {own}\necho \"tool got $1\"\n");
@@ -160,20 +150,19 @@ async fn tools_are_stored_once_and_run() {
     );
     action.tools.insert("greet".to_owned(), digest);
     let cancel = CancellationToken::new();
-    let run = || engine.docker.run(&action, quiet().into(), &cancel);
+    let executor = engine.tested.executor();
+    let run = || executor.run(&action, quiet().into(), &cancel);
     let (one, two) = tokio::join!(run(), run());
     let log = one.unwrap().log;
     assert_eq!(log, "tool got hello\nread-only\n");
     assert_eq!(log, two.unwrap().log);
     engine.assert_clean().await;
-    // One that holds it, one that says it is full.
-    assert_eq!(volumes(engine.runs.path()).await.len(), 2);
-    engine.remove_tools().await;
+    let kept = engine.kept(&digest).await;
+    assert_eq!(kept.len(), engine.names_of_a_tool(), "{kept:?}");
+    engine.remove_kept(&digest).await;
 }
 
-#[tokio::test]
-async fn a_missing_input_or_image_is_named() {
-    let Some(engine) = engine().await else { return };
+async fn a_missing_input_or_image_is_named(engine: Engine) {
     let mut action = engine.action("true");
     let absent = Digest::of("absent");
     action.inputs.insert("x".to_owned(), absent);
@@ -187,9 +176,7 @@ async fn a_missing_input_or_image_is_named() {
     assert!(error.message.contains("wheelfarm/absent:1"), "{error}");
 }
 
-#[tokio::test]
-async fn a_command_that_is_not_there_is_the_actions_failure() {
-    let Some(engine) = engine().await else { return };
+async fn a_command_that_is_not_there_is_the_actions_failure(engine: Engine) {
     let mut action = engine.action("");
     action.command = vec!["no-such-program".to_owned()];
     let result = engine.run(&action).await.unwrap();

@@ -9,14 +9,18 @@ use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_executor::ImageRole;
 use wheelfarm_reapi::{BlobDigest, Source, TreeLimits};
 
-use crate::support::{debian, engine, left};
+use crate::engine::{Engine, debian};
 
-#[tokio::test]
+on_docker_and_podman! {
+    the_root_of_a_builder_is_the_same_tree_every_time,
+    an_image_that_is_not_there_has_no_root,
+    an_export_that_is_cancelled_leaves_nothing,
+}
+
 #[allow(clippy::print_stderr, reason = "what it takes is worth knowing")]
-async fn the_root_of_a_builder_is_the_same_tree_every_time() {
-    let Some(engine) = engine().await else { return };
+async fn the_root_of_a_builder_is_the_same_tree_every_time(engine: Engine) {
     let (_, image) = debian();
-    let found = engine.docker.find_image(&image, ImageRole::Builder);
+    let found = engine.tested.find_image(&image, ImageRole::Builder);
     let Some(builder) = found.await.unwrap() else {
         eprintln!("skipped: the image {} is not there", image.name);
         return;
@@ -27,7 +31,8 @@ async fn the_root_of_a_builder_is_the_same_tree_every_time() {
     for _ in 0..2 {
         let start = Instant::now();
         let export = engine
-            .docker
+            .tested
+            .docker()
             .export_root(&builder.id, folder.path(), &cancel);
         let root = Arc::new(export.await.unwrap());
         let bytes: u64 = root.blobs().iter().map(|(blob, _)| blob.size).sum();
@@ -77,30 +82,32 @@ async fn the_root_of_a_builder_is_the_same_tree_every_time() {
     }
 }
 
-#[tokio::test]
-async fn an_image_that_is_not_there_has_no_root() {
-    let Some(engine) = engine().await else { return };
+async fn an_image_that_is_not_there_has_no_root(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();
     let name = "wheelfarm/nonexistent:1";
-    let export = engine.docker.export_root(name, folder.path(), &cancel);
+    let export = engine
+        .tested
+        .docker()
+        .export_root(name, folder.path(), &cancel);
     let error = export.await.unwrap_err();
     assert_eq!(error.kind, ExecutorErrorKind::ImageUnavailable);
     assert!(error.message.contains(name), "{error}");
     engine.assert_clean().await;
 }
 
-#[tokio::test]
-async fn an_export_that_is_cancelled_leaves_nothing() {
-    let Some(engine) = engine().await else { return };
+async fn an_export_that_is_cancelled_leaves_nothing(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();
     let image = engine.runtime.id.clone();
-    let export = engine.docker.export_root(&image, folder.path(), &cancel);
+    let export = engine
+        .tested
+        .docker()
+        .export_root(&image, folder.path(), &cancel);
     let cancelled = async {
         // Its container is there: the export has begun.
         let begun = async {
-            while left(engine.runs.path()).await.is_empty() {
+            while engine.left().await.is_empty() {
                 tokio::task::yield_now().await;
             }
         };
