@@ -33,13 +33,13 @@ impl Sandbox {
             let place = directory.path();
             let tar = make_root(&image, &recipe, role, place, &progress, &cancel).await?;
             let record = describe(tar.clone(), image.target.arch).await?;
-            let record = match shared.record(&record.id)? {
-                Some(same) => same,
-                None => {
-                    progress(&format!("unpacking {name}"));
-                    let layers = vec![Layer::Made(tar)];
-                    shared.put_image(record, layers, &progress, &cancel).await?
-                }
+            let record = if let Some(same) = shared.record(&record.id)? {
+                same
+            } else {
+                progress(&format!("unpacking {name}"));
+                let layers = vec![Layer::Made(tar)];
+                let put = shared.put_image(record, layers, &progress, &cancel);
+                put.await?
             };
             shared.give_name(&name, &record.id)?;
             shared.tidy_images().await;

@@ -22,6 +22,7 @@ mod tidy;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::catalogue::{BuilderImage, Catalogue, ImageFacts, ImageSource};
@@ -63,14 +64,11 @@ impl Sandbox {
         image: &BuilderImage,
         role: ImageRole,
     ) -> Result<Option<ImageFacts>> {
-        let shared = &self.shared;
-        let found = match &image.source {
-            ImageSource::Debian { .. } => shared.named(&debian_name(image, role))?,
-            ImageSource::Registry { reference } => {
-                shared.find_pulled(reference, image.target.arch)?
-            }
-        };
-        Ok(found.map(|record| record.facts()))
+        let (shared, image) = (Arc::clone(&self.shared), image.clone());
+        let found = tokio::task::spawn_blocking(move || shared.find_image(&image, role));
+        found
+            .await
+            .map_err(|source| io("look for an image")(std::io::Error::other(source)))?
     }
 
     /// Where images lie, each in a directory named by its id.
@@ -93,6 +91,16 @@ impl Sandbox {
 }
 
 impl Shared {
+    fn find_image(&self, image: &BuilderImage, role: ImageRole) -> Result<Option<ImageFacts>> {
+        let found = match &image.source {
+            ImageSource::Debian { .. } => self.named(&debian_name(image, role))?,
+            ImageSource::Registry { reference } => {
+                self.find_pulled(reference, image.target.arch)?
+            }
+        };
+        Ok(found.map(|record| record.facts()))
+    }
+
     /// What a container of the image `id` starts from.
     pub(crate) fn image_root(&self, id: &str) -> Result<ImageRoot> {
         let record = self.record(id)?.ok_or_else(|| {

@@ -44,7 +44,7 @@ impl Sandbox {
     ) -> Result<ImageFacts> {
         let reference = reference.to_owned();
         self.supervise(cancel, |shared, cancel| async move {
-            let pull = pull(&shared, &reference, arch, &progress, &cancel);
+            let pull = Box::pin(pull(&shared, &reference, arch, &progress, &cancel));
             cancel
                 .run_until_cancelled(pull)
                 .await
@@ -70,12 +70,11 @@ async fn pull(
         progress,
     };
     let (record, layers) = find(&fetch, &reference, name, arch).await?;
-    let record = match shared.record(&record.id)? {
-        Some(same) => same,
-        None => {
-            let layers = layers.into_iter().map(Layer::Stored).collect();
-            shared.put_image(record, layers, progress, cancel).await?
-        }
+    let record = if let Some(same) = shared.record(&record.id)? {
+        same
+    } else {
+        let layers = layers.into_iter().map(Layer::Stored).collect();
+        shared.put_image(record, layers, progress, cancel).await?
     };
     shared.give_name(name, &record.id)?;
     shared.tidy_images().await;

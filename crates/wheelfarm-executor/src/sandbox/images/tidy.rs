@@ -54,10 +54,10 @@ impl Shared {
     async fn remove_image(self: &Arc<Self>, image: &str) -> Result<()> {
         let failed = "remove an image that nothing uses";
         let directory = Path::new(IMAGES).join(image);
-        let record = std::fs::File::open(self.directory.join(&directory).join(RECORD));
+        let record = fs_err::File::open(self.directory.join(&directory).join(RECORD));
         // Held until it is out of the way, so that nobody begins to use it.
         let record = record.map_err(io(failed))?;
-        if record.try_lock().is_err() {
+        if record.file().try_lock().is_err() {
             return Ok(());
         }
         let place = Place::new(Arc::clone(self), MAKING)?;

@@ -36,7 +36,6 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         let settings = SandboxSettings {
             directory: directory.path().join("sandbox"),
-            runs_dir: directory.path().join("runs"),
             store: Store::open("memory:").await.unwrap(),
             network: HostNetwork::default(),
             launcher: launcher(),
@@ -216,8 +215,8 @@ async fn an_image_without_a_name_stays_while_it_is_used() {
     let first = pull("1").await;
     let images = place.sandbox.images_directory();
     let record = images.join(&first).join(RECORD);
-    let used = std::fs::File::open(record).unwrap();
-    used.lock_shared().unwrap();
+    let used = fs_err::File::open(record).unwrap();
+    used.file().lock_shared().unwrap();
     let second = pull("2").await;
     let mut both = [first.clone(), second.clone()];
     both.sort();
