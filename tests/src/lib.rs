@@ -18,6 +18,7 @@ pub mod farm;
 mod http;
 pub mod index;
 pub mod outdated;
+pub mod podman;
 pub mod postgres;
 pub mod process;
 pub mod psycopg2;
@@ -32,6 +33,7 @@ pub mod shelf;
 pub mod showcase;
 pub mod synthetic;
 pub mod uploaders;
+pub mod user;
 pub mod wheel;
 
 pub use anyhow;
