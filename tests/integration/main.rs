@@ -53,6 +53,7 @@ mod reproducible;
 mod requests;
 mod requirement_files;
 mod s3;
+mod sandbox;
 mod serving;
 mod sources;
 mod stores;

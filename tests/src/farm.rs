@@ -10,9 +10,12 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::environment::{architecture, binary, kept_directory, repository, scratch_directory};
+use crate::ordinary::User;
 use crate::process::{self, Running};
 use crate::report::Report;
 
+/// The copy of the program for another user.
+const PROGRAM: &str = "wheelfarm";
 /// No run of the tests takes longer.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
@@ -23,6 +26,8 @@ pub struct Farm {
     directory: TempDir,
     store: PathBuf,
     environment: Vec<(String, String)>,
+    /// Who runs the program, if not whoever runs the tests.
+    user: Option<User>,
 }
 
 /// What a run of the program left.
@@ -57,12 +62,27 @@ impl Farm {
         Self::at(TempDir::new_in(scratch_directory()?)?, store.to_owned())
     }
 
+    /// A farm with an empty store of `user`, with a copy of the program: the way to the original may be closed.
+    pub fn of_user(user: &User) -> Result<Self> {
+        let directory = TempDir::new()?;
+        let store = directory.path().join("store");
+        fs_err::copy(binary()?, directory.path().join(PROGRAM))?;
+        let uv = uv_wheel()?;
+        let name = uv.file_name().context("the wheel of uv has no name")?;
+        fs_err::copy(uv, directory.path().join(name))?;
+        let mut farm = Self::at(directory, store)?;
+        user.give(farm.directory.path())?;
+        farm.user = Some(user.clone());
+        Ok(farm)
+    }
+
     fn at(directory: TempDir, store: PathBuf) -> Result<Self> {
         fs_err::create_dir(directory.path().join("work"))?;
         Ok(Self {
             directory,
             store,
             environment: Vec::new(),
+            user: None,
         })
     }
 
@@ -104,7 +124,10 @@ impl Farm {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Command> {
-        let mut command = Command::new(binary()?);
+        let mut command = match &self.user {
+            Some(user) => user.command(self.directory.path().join(PROGRAM)),
+            None => Command::new(binary()?),
+        };
         command
             .args(arguments)
             .env("WHEELFARM_STORE", &self.store)
@@ -125,7 +148,11 @@ impl Farm {
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Running> {
         let mut command = self.command(["build", "--format", "json", "--uv-wheel"])?;
-        command.arg(uv_wheel()?).args(arguments);
+        let mut uv = uv_wheel()?.to_owned();
+        if let (Some(_), Some(name)) = (&self.user, uv.file_name()) {
+            uv = self.directory.path().join(name);
+        }
+        command.arg(uv).args(arguments);
         process::start(&mut command)
     }
 

@@ -94,13 +94,14 @@ async fn run(
 
 /// The container of `action`, with everything that it is to find in place.
 async fn container(
-    place: &Place,
+    place: &mut Place,
     action: &Action,
     listener: &Listener,
     cancel: &CancellationToken,
 ) -> Result<Container> {
-    let shared = &place.shared;
+    let shared = &Arc::clone(&place.shared);
     let image = shared.root_of(&action.image)?;
+    place.hold(image.held);
     let (mut variables, more) = shared.network.of_action(action)?;
     let mut binds = shelf::binds(shared, action, cancel).await?;
     let inputs = input_file::of_action(action, more);

@@ -55,8 +55,8 @@ impl Sandbox {
         let (base, recipe) = (facts.id.clone(), recipe.clone());
         let what = format!("environment of {}", image.name);
         self.supervise(cancel, |shared, cancel| async move {
-            let place = Place::new(shared, MAKING)?;
-            let made = make(&place, &base, &recipe, &what, progress, &cancel).await;
+            let mut place = Place::new(shared, MAKING)?;
+            let made = make(&mut place, &base, &recipe, &what, progress, &cancel).await;
             place.close().await;
             made
         })
@@ -77,8 +77,8 @@ impl Sandbox {
         let (base, recipe) = (facts.id.clone(), recipe.clone());
         let what = format!("outlook of {}", image.name);
         self.supervise(cancel, |shared, cancel| async move {
-            let place = Place::new(shared, MAKING)?;
-            let installed = install(&place, &base, &recipe, &what, progress, &cancel).await;
+            let mut place = Place::new(shared, MAKING)?;
+            let installed = install(&mut place, &base, &recipe, &what, progress, &cancel).await;
             place.close().await;
             Ok(installed?.manifest)
         })
@@ -113,6 +113,7 @@ impl Shared {
         })?;
         let mut root = self.image_root(&record.image)?;
         root.layers.insert(0, directory.join(LAYER));
+        root.held.push(self.hold(&directory.join(RECORD))?);
         Ok(root)
     }
 }
@@ -129,7 +130,7 @@ fn name(recipe: &EnvironmentRecipe, manifest: &Digest) -> String {
 }
 
 async fn make(
-    place: &Place,
+    place: &mut Place,
     base: &str,
     recipe: &EnvironmentRecipe,
     what: &str,
@@ -154,6 +155,7 @@ async fn make(
         .map_err(io("write what an environment is"))?;
     let name = name(recipe, &manifest_digest(&manifest));
     shared.settle(&environment, Path::new(&name))?;
+    forget_others(place, &name)?;
     Ok(PreparedEnvironment {
         image: name,
         manifest,
@@ -161,9 +163,30 @@ async fn make(
     })
 }
 
+/// Has the environments of the same recipe with other packages removed with the place, but for those that are in use:
+/// what nobody's record names any more would stay for ever.
+fn forget_others(place: &Place, name: &str) -> Result<()> {
+    let shared = &place.shared;
+    let prefix = name.rsplit_once('-').map_or(name, |(recipe, _)| recipe);
+    let names = shared.names_in(ENVIRONMENTS)?;
+    let names = names.iter().map(|found| format!("{ENVIRONMENTS}{found}"));
+    for other in names.filter(|other| other.starts_with(prefix) && other != name) {
+        let record = Path::new(&other).join(RECORD);
+        let Ok(file) = fs_err::File::open(shared.absolute(&record)) else {
+            continue;
+        };
+        if file.file().try_lock().is_ok() {
+            let aside = place.join(other.trim_start_matches(ENVIRONMENTS));
+            fs_err::rename(shared.absolute(Path::new(&other)), shared.absolute(&aside))
+                .map_err(io("put an old environment aside"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Installs the packages in a container whose changes go to the place's layer; what is in it then.
 async fn install(
-    place: &Place,
+    place: &mut Place,
     base: &str,
     recipe: &EnvironmentRecipe,
     what: &str,
@@ -184,8 +207,9 @@ pub(crate) async fn fill_tool(
     bind: Bind,
     cancel: &CancellationToken,
 ) -> Result<Option<String>> {
-    let place = Place::new(Arc::clone(shared), MAKING)?;
-    let mut container = container(&place, image, recipe, vec![bind.target.clone()], cancel).await?;
+    let mut place = Place::new(Arc::clone(shared), MAKING)?;
+    let mut container =
+        container(&mut place, image, recipe, vec![bind.target.clone()], cancel).await?;
     container.binds.push(bind);
     let what = "compiler cache";
     let ran = run(
@@ -204,14 +228,15 @@ pub(crate) async fn fill_tool(
 
 /// The container that installs the packages of `recipe`, and copies a tool to the place in `tool` if there is one.
 async fn container(
-    place: &Place,
+    place: &mut Place,
     base: &str,
     recipe: &EnvironmentRecipe,
     tool: Vec<String>,
     cancel: &CancellationToken,
 ) -> Result<Container> {
-    let shared = &place.shared;
+    let shared = &Arc::clone(&place.shared);
     let image = shared.root_of(base)?;
+    place.hold(image.held);
     let temporary: PathBuf = place.join("tmp");
     let files = install::files(&shared.network)?;
     shared

@@ -1,5 +1,6 @@
 //! Directories of one piece of work: named when made, removed when it ends.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(crate) struct Place {
     /// Unique on this machine: the last part of [`Self::path`].
     pub(crate) name: String,
     is_kept: bool,
+    /// Records of what it uses: while they are open and locked, nobody removes that.
+    held: Vec<File>,
 }
 
 impl Place {
@@ -45,6 +48,7 @@ impl Place {
             path,
             name,
             is_kept: false,
+            held: Vec::new(),
         };
         place.shared.make_directory(&place.path)?;
         Ok(place)
@@ -67,6 +71,11 @@ impl Place {
         let mode = std::fs::Permissions::from_mode(0o1777);
         fs_err::set_permissions(self.shared.absolute(&self.join(path)), mode)
             .map_err(io("make a directory of a container writable"))
+    }
+
+    /// Has what `records` are locks of stay as long as this.
+    pub(crate) fn hold(&mut self, records: Vec<File>) {
+        self.held.extend(records);
     }
 
     /// Leaves it when this ends.
@@ -96,6 +105,17 @@ impl Drop for Place {
 }
 
 impl Shared {
+    /// Opens the record of an image or environment that is about to be used; whoever wants to remove it needs the lock
+    /// for itself.
+    pub(crate) fn hold(&self, record: &Path) -> Result<File> {
+        let what = || io("hold an image of the sandbox");
+        let file = fs_err::File::open(self.absolute(record)).map_err(what())?;
+        file.file().lock_shared().map_err(what())?;
+        // Whoever had the lock may just have removed it.
+        fs_err::metadata(self.absolute(record)).map_err(what())?;
+        Ok(file.into_file())
+    }
+
     /// Where `path` is for this process.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         self.directory.join(path)

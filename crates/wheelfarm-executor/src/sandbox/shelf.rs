@@ -1,6 +1,6 @@
 //! Tools and trees: each in a directory that is filled once and then shared by all actions of all runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ pub(crate) async fn binds(
 /// Fills `directory` with the program `tool`, or else with what is in the stored tar file, unless it is there.
 async fn fill(
     shared: &Arc<Shared>,
-    directory: &PathBuf,
+    directory: &Path,
     tool: Option<&str>,
     digest: &Digest,
     cancel: &CancellationToken,

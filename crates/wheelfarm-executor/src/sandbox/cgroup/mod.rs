@@ -4,7 +4,7 @@ mod find;
 mod group;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -105,19 +105,19 @@ impl Cgroups {
 
     /// Removes groups of containers of `run`, as far as nothing runs in them.
     pub(crate) fn sweep(&self, run: &str) {
-        let prefix = format!("{PREFIX}{run}-");
         for parent in self.parents() {
-            let Ok(entries) = fs::read_dir(parent) else {
-                continue;
-            };
-            for entry in entries.flatten() {
-                let name = entry.file_name();
-                if name.to_str().is_some_and(|name| name.starts_with(&prefix)) {
-                    // The next sweep finds what is in use still.
-                    fs::remove_dir(entry.path()).ok();
-                }
+            for name in names(parent, run) {
+                // The next sweep finds what is in use still.
+                fs::remove_dir(parent.join(name)).ok();
             }
         }
+    }
+
+    /// The groups of containers of `run` that exist.
+    #[cfg(test)]
+    pub(crate) fn groups(&self, run: &str) -> Vec<String> {
+        let parents = self.parents().into_iter();
+        parents.flat_map(|parent| names(parent, run)).collect()
     }
 
     fn parents(&self) -> Vec<&PathBuf> {
@@ -125,4 +125,14 @@ impl Cgroups {
         let distinct: BTreeSet<_> = all.into_iter().flatten().collect();
         distinct.into_iter().collect()
     }
+}
+
+/// The groups of containers of `run` below `parent`.
+fn names(parent: &Path, run: &str) -> Vec<String> {
+    let prefix = format!("{PREFIX}{run}-");
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.starts_with(&prefix))
+        .collect()
 }

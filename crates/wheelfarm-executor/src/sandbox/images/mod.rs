@@ -20,6 +20,7 @@ mod record;
 mod registry;
 mod tidy;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use wheelfarm_build::action::ExecutorErrorKind;
@@ -42,10 +43,12 @@ pub(crate) const RECORD: &str = "image.json";
 const ROOT: &str = "root";
 
 /// What the root of a container starts from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct ImageRoot {
     /// Directories, topmost first, relative to the sandbox's directory.
     pub(crate) layers: Vec<PathBuf>,
+    /// While these are open, nobody removes it.
+    pub(crate) held: Vec<File>,
     /// What the image sets: `NAME=value`.
     pub(crate) environment: Vec<String>,
     /// What stands before every command.
@@ -98,8 +101,10 @@ impl Shared {
                 format!("there is no image {id} in {}", self.directory.display()),
             )
         })?;
+        let directory = image_directory(id)?;
         Ok(ImageRoot {
-            layers: vec![image_directory(id)?.join(ROOT)],
+            held: vec![self.hold(&directory.join(RECORD))?],
+            layers: vec![directory.join(ROOT)],
             environment: record.environment,
             entry_point: record.entry_point,
         })

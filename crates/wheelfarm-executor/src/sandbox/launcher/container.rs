@@ -1,5 +1,6 @@
 //! One container from its mounts to its exit code.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -47,6 +48,8 @@ pub(crate) fn run(launch: &Launch, container: &Container) -> Result<u8> {
         place.join(RUNTIME_LOG),
     );
     directory(&bundle)?;
+    // The environment may name a proxy with a password.
+    fs::set_permissions(&bundle, PermissionsExt::from_mode(0o700)).map_err(|e| e.to_string())?;
     let text = spec(container, &around).map_err(|error| format!("make the bundle: {error}"))?;
     write(&bundle.join("config.json"), &text.to_string())?;
     let exec = Exec {

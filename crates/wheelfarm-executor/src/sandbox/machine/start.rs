@@ -38,7 +38,7 @@ impl Machine {
             place = Some(directory.join(&container.place));
         }
 
-        let mut child = self.spawn(directory)?;
+        let mut child = self.spawn(directory, has_terminal(work))?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
@@ -82,7 +82,7 @@ impl Machine {
         ))
     }
 
-    fn spawn(&self, directory: &Path) -> Result<Child> {
+    fn spawn(&self, directory: &Path, terminal: bool) -> Result<Child> {
         let mut command = Command::new(&self.launcher.program);
         command
             .args(&self.launcher.arguments)
@@ -90,6 +90,10 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if !terminal {
+            // What is typed at the terminal is for us: we end containers in our own time.
+            command.process_group(0);
+        }
         let program = self.launcher.program.display();
         command.spawn().map_err(io(format!("start {program}")))
     }
@@ -120,6 +124,10 @@ impl Machine {
         }
         expect(&mut running.stdout, said::RUNNING).await
     }
+}
+
+fn has_terminal(work: &Work) -> bool {
+    matches!(work, Work::Container(container) if container.terminal)
 }
 
 /// Names are asked for where the way out answers.

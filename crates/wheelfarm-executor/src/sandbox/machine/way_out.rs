@@ -41,6 +41,8 @@ pub(super) async fn open(program: &Path, pid: u32) -> Result<Child> {
         .args(["--exit-fd=0", "--ready-fd=1"])
         .arg(pid.to_string())
         .arg("tap0")
+        // Not for it what is typed at the terminal.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -63,12 +63,13 @@ async fn all_gone(mut stdout: impl tokio::io::AsyncRead + Unpin) {
 #[tokio::test]
 async fn killing_ends_everything() {
     let Some(place) = place().await else { return };
-    let mut running = long(&place, "kill").await;
+    let mut running = long(&place, "life-kill").await;
     let pid = running.pid().unwrap();
     // The pipe of the launcher's complaints is open in every process of the container.
     let stderr = std::mem::replace(&mut running.stderr, another_pipe());
     running.kill().await;
     all_gone(stderr).await;
+    assert_eq!(place.groups(), Vec::<String>::new());
     assert!(!std::path::Path::new(&format!("/proc/{pid}/ns")).exists());
     let work = Work::Remove {
         paths: vec!["actions".into()],
@@ -79,16 +80,22 @@ async fn killing_ends_everything() {
 #[tokio::test]
 async fn dropping_ends_everything() {
     let Some(place) = place().await else { return };
-    let mut running = long(&place, "drop").await;
+    let mut running = long(&place, "life-drop").await;
     let stderr = std::mem::replace(&mut running.stderr, another_pipe());
     drop(running);
     all_gone(stderr).await;
+    // The group goes in the background.
+    let start = std::time::Instant::now();
+    while !place.groups().is_empty() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(20));
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
 async fn a_killed_launcher_takes_everything_with_it() {
     let Some(place) = place().await else { return };
-    let mut running = long(&place, "launcher").await;
+    let mut running = long(&place, "life-launcher").await;
     let pid = i32::try_from(running.pid().unwrap()).unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -96,6 +103,7 @@ async fn a_killed_launcher_takes_everything_with_it() {
     all_gone(stderr).await;
     let ended = running.ended().await.unwrap();
     assert_eq!(ended.code, 137);
+    assert_eq!(place.groups(), Vec::<String>::new());
 }
 
 /// Something to leave in the place of a pipe that is taken out.

@@ -6,5 +6,5 @@
 mod confinement;
 mod life;
 mod network;
-mod support;
+pub(super) mod support;
 mod users;

@@ -13,6 +13,8 @@ use crate::sandbox::machine::Machine;
 pub(super) struct Place {
     pub(super) machine: Machine,
     pub(super) directory: TempDir,
+    /// What the names of its containers begin with.
+    run: String,
 }
 
 #[allow(
@@ -20,7 +22,7 @@ pub(super) struct Place {
     clippy::print_stderr,
     reason = "a test is its own program: it reads its switch and says when it is off"
 )]
-pub(super) fn asked_for() -> bool {
+pub(in crate::sandbox) fn asked_for() -> bool {
     let variable = "WHEELFARM_TEST_DOCKER";
     let asked = std::env::var_os(variable).is_some_and(|value| value == "1");
     if !asked {
@@ -30,7 +32,7 @@ pub(super) fn asked_for() -> bool {
 }
 
 /// The launcher lies beside the directory of the tests.
-pub(super) fn launcher() -> Launcher {
+pub(in crate::sandbox) fn launcher() -> Launcher {
     let own = std::env::current_exe().unwrap();
     let program = own.ancestors().nth(2).unwrap().join("sandbox-launcher");
     assert!(program.exists(), "`cargo build --bins` makes {program:?}");
@@ -46,7 +48,13 @@ pub(super) async fn place() -> Option<Place> {
     }
     let directory = tempfile::tempdir().unwrap();
     let machine = Machine::probe(&launcher(), directory.path()).await.unwrap();
-    let place = Place { machine, directory };
+    let name = directory.path().file_name().unwrap().to_string_lossy();
+    let run = format!("test-{}", name.trim_start_matches('.'));
+    let place = Place {
+        machine,
+        directory,
+        run,
+    };
     place.make_layer();
     Some(place)
 }
@@ -72,9 +80,8 @@ impl Place {
     }
 
     /// A container that runs `script` in a shell, as builds run.
-    #[allow(clippy::unused_self, reason = "it needs the layer that was made")]
     pub(super) fn container(&self, name: &str, script: &str) -> Container {
-        let name = format!("test-{}-{name}", std::process::id());
+        let name = format!("{}-{name}", self.run);
         Container {
             place: Path::new("actions").join(&name),
             name,
@@ -106,6 +113,11 @@ impl Place {
             }),
             terminal: false,
         }
+    }
+
+    /// The control groups of containers of this place.
+    pub(super) fn groups(&self) -> Vec<String> {
+        self.machine.cgroups.groups(&self.run)
     }
 
     pub(super) async fn start(&self, container: &Container) -> Result<Running> {

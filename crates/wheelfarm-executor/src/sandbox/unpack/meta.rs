@@ -44,14 +44,6 @@ impl Owners {
     }
 }
 
-/// The value of a field, of which some writers of archives leave those empty that are 0.
-fn number(field: &[u8], value: io::Result<u64>) -> io::Result<u64> {
-    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
-        return Ok(0);
-    }
-    value
-}
-
 /// What is set on an entry once it is there.
 #[derive(Debug, Clone)]
 pub(super) struct Meta {
@@ -73,9 +65,9 @@ impl Meta {
         let old = header.as_old();
         let mut meta = Self {
             mode: header.mode()? & 0o7777,
-            user: id(number(&old.uid, header.uid())?)?,
-            group: id(number(&old.gid, header.gid())?)?,
-            time: i64::try_from(number(&old.mtime, header.mtime())?).unwrap_or(0),
+            user: id(number(header.uid(), &old.uid)?)?,
+            group: id(number(header.gid(), &old.gid)?)?,
+            time: i64::try_from(number(header.mtime(), &old.mtime)?).unwrap_or(0),
             xattrs: Vec::new(),
         };
         if let Some(extensions) = entry.pax_extensions()? {
@@ -150,6 +142,14 @@ impl Meta {
             last_access: time,
             last_modification: time,
         }
+    }
+}
+
+/// What is read of a field, where one that was left empty stands for nothing.
+fn number(read: io::Result<u64>, field: &[u8]) -> io::Result<u64> {
+    match read {
+        Err(_) if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(0),
+        read => read,
     }
 }
 

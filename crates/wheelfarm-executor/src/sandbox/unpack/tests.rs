@@ -336,6 +336,12 @@ fn owners_that_cannot_be_are_refused() {
     let bytes = builder.into_inner().unwrap();
     let error = place.add(&bytes).unwrap_err();
     assert!(error.contains("`a`") && error.contains("owner"), "{error}");
+    header.as_old_mut().uid = *b"nobody\0\0";
+    header.set_cksum();
+    let mut builder = Builder::new(Vec::new());
+    builder.append(&header, std::io::empty()).unwrap();
+    let error = place.add(&builder.into_inner().unwrap()).unwrap_err();
+    assert!(error.contains("`a`") && error.contains("uid"), "{error}");
 }
 
 #[test]

@@ -1,15 +1,16 @@
-//! Pulls from registries that lie, break off or refuse, up to where an image is unpacked.
+//! Pulls from registries that lie, break off or refuse, up to where an image is unpacked; and images that are.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+mod fake;
+mod whole;
+
+use std::sync::Arc;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind, LogSink};
 use wheelfarm_store::Store;
 use wheelfarm_types::{Arch, Digest};
 
+use self::fake::{Answer, Fake};
 use super::fetch::Fetch;
 use super::pull::find;
 use super::record::ImageRecord;
@@ -17,91 +18,17 @@ use super::registry::{Registry, RegistryLogins, no_login, parse};
 use crate::docker::RegistryLogin;
 use crate::network::HostNetwork;
 
-/// What a registry answers to one address.
-#[derive(Clone, Default)]
-struct Answer {
-    body: Vec<u8>,
-    status: u16,
-    /// After so many bytes of the body the connection ends, each time.
-    cut: Option<usize>,
-    /// Only those who show this are answered.
-    authorization: Option<String>,
-}
-
-impl Answer {
-    fn of(body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            body: body.into(),
-            status: 200,
-            ..Self::default()
-        }
-    }
-}
-
-/// A registry at an address of its own, for as long as the test runs.
-struct Fake {
-    port: u16,
-    answers: Arc<Mutex<HashMap<String, Answer>>>,
-    /// Address and range of every request.
-    asked: Arc<Mutex<Vec<(String, Option<u64>)>>>,
-}
+const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
 impl Fake {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let fake = Self {
-            port: listener.local_addr().unwrap().port(),
-            answers: Arc::default(),
-            asked: Arc::default(),
-        };
-        let (answers, asked) = (Arc::clone(&fake.answers), Arc::clone(&fake.asked));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&answers), Arc::clone(&asked)));
-            }
-        });
-        fake
-    }
-
-    fn put(&self, path: &str, answer: Answer) {
-        let path = format!("/v2/image/{path}");
-        self.answers.lock().unwrap().insert(path, answer);
-    }
-
-    fn put_blob(&self, bytes: &[u8]) -> String {
-        let digest = format!("sha256:{}", Digest::of(bytes));
-        self.put(&format!("blobs/{digest}"), Answer::of(bytes));
-        digest
-    }
-
-    fn put_manifest(&self, manifest: &serde_json::Value) -> String {
-        let bytes = manifest.to_string();
-        let digest = format!("sha256:{}", Digest::of(&bytes));
-        self.put(&format!("manifests/{digest}"), Answer::of(bytes));
-        digest
-    }
-
-    /// How often the blob was asked for, and from where on.
-    fn asked(&self, digest: &str) -> Vec<Option<u64>> {
-        let asked = self.asked.lock().unwrap();
-        let about = asked.iter().filter(|(path, _)| path.ends_with(digest));
-        about.map(|(_, from)| *from).collect()
-    }
-
     /// An image with two layers; the digests of its manifest and of the layers.
-    fn put_image(&self) -> (String, [String; 2]) {
-        let layers = [vec![1; 100_000], vec![2; 50]];
-        let ids = layers.each_ref().map(|layer| self.put_blob(layer));
-        let configuration = json!({"architecture": "amd64", "os": "linux",
-            "config": {"Env": ["A=1"]}, "rootfs": {"diff_ids": ids}});
-        let configuration = configuration.to_string();
-        let config = self.put_blob(configuration.as_bytes());
-        let kind = "application/vnd.oci.image.layer.v1.tar";
-        let manifest = self.put_manifest(&json!({"schemaVersion": 2,
-            "config": {"digest": config, "size": configuration.len()},
-            "layers": [{"mediaType": kind, "digest": ids[0], "size": 100_000},
-                {"mediaType": kind, "digest": ids[1], "size": 50}]}));
-        (manifest, ids)
+    fn put_two(&self) -> (String, [String; 2]) {
+        let layers = [vec![1; 100_000], vec![2; 50]].map(|layer| {
+            let digest = Digest::of(&layer);
+            (layer, digest)
+        });
+        let ids = layers.each_ref().map(|(_, id)| format!("sha256:{id}"));
+        (self.put_image(TAR, &layers), ids)
     }
 
     async fn pull(
@@ -133,54 +60,6 @@ impl Fake {
     }
 }
 
-async fn answer(
-    mut stream: TcpStream,
-    answers: Arc<Mutex<HashMap<String, Answer>>>,
-    asked: Arc<Mutex<Vec<(String, Option<u64>)>>>,
-) {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => request.push(byte),
-            Err(_) => return,
-        }
-    }
-    let request = String::from_utf8(request).unwrap();
-    let path = request.split(' ').nth(1).unwrap().to_owned();
-    let header = |name: &str| {
-        request.lines().find_map(|line| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then(|| value.to_owned())
-        })
-    };
-    let from = header("range").and_then(|range| {
-        let range = range.strip_prefix("bytes=")?.strip_suffix('-')?;
-        range.parse::<u64>().ok()
-    });
-    asked.lock().unwrap().push((path.clone(), from));
-    let known = answers.lock().unwrap().get(&path).cloned();
-    let given = known.unwrap_or_else(|| Answer {
-        status: if path == "/v2/" { 200 } else { 404 },
-        ..Answer::of(r#"{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}"#)
-    });
-    let mut status = given.status;
-    let mut body = given.body.as_slice();
-    if given.authorization.is_some() && given.authorization != header("authorization") {
-        (status, body) = (401, b"{}");
-    } else if let Some(from) = from {
-        status = 206;
-        body = &body[usize::try_from(from).unwrap()..];
-    }
-    let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nwww-authenticate: Basic realm=\"x\"\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    let body = &body[..given.cut.unwrap_or(body.len()).min(body.len())];
-    stream.write_all(head.as_bytes()).await.ok();
-    stream.write_all(body).await.ok();
-    stream.shutdown().await.ok();
-}
-
 async fn memory() -> Store {
     Store::open("memory:").await.unwrap()
 }
@@ -188,24 +67,24 @@ async fn memory() -> Store {
 #[tokio::test]
 async fn what_the_store_has_needs_no_registry() {
     let (fake, store) = (Fake::start().await, memory().await);
-    let (manifest, layers) = fake.put_image();
+    let (manifest, layers) = fake.put_two();
     let end = format!("@{manifest}");
     let (record, found) = fake.pull(&store, &end, Arch::X86_64).await.unwrap();
     assert_eq!(record.layers, layers);
     assert_eq!(record.environment, ["A=1"]);
     assert_eq!(found.len(), 2);
     fake.answers.lock().unwrap().clear();
-    fake.asked.lock().unwrap().clear();
+    fake.requests.lock().unwrap().clear();
     let again = fake.pull(&store, &end, Arch::X86_64).await.unwrap();
     assert_eq!(again, (record, found));
-    assert!(fake.asked.lock().unwrap().is_empty());
+    assert!(fake.requests.lock().unwrap().is_empty());
     assert_eq!(store.records("images").await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_tag_means_what_the_registry_says_now() {
     let (fake, store) = (Fake::start().await, memory().await);
-    let (manifest, _) = fake.put_image();
+    let (manifest, _) = fake.put_two();
     let index = |architecture: &str| {
         let platform = json!({"os": "linux", "architecture": architecture});
         let manifests = json!([{"digest": manifest, "platform": platform}]);
@@ -227,7 +106,7 @@ async fn a_tag_means_what_the_registry_says_now() {
 #[tokio::test]
 async fn lies_are_found_out() {
     let fake = Fake::start().await;
-    let (manifest, layers) = fake.put_image();
+    let (manifest, layers) = fake.put_two();
     let end = format!("@{manifest}");
     let paths = [
         format!("manifests/{manifest}"),
@@ -258,7 +137,7 @@ async fn lies_are_found_out() {
 #[tokio::test]
 async fn a_broken_connection_is_taken_up_again() {
     let (fake, store) = (Fake::start().await, memory().await);
-    let (manifest, layers) = fake.put_image();
+    let (manifest, layers) = fake.put_two();
     let end = format!("@{manifest}");
     let path = format!("blobs/{}", layers[0]);
     let mut cut = Answer::of(vec![1; 100_000]);
@@ -272,7 +151,7 @@ async fn a_broken_connection_is_taken_up_again() {
     let store = memory().await;
     cut.cut = Some(10);
     fake.put(&path, cut);
-    fake.asked.lock().unwrap().clear();
+    fake.requests.lock().unwrap().clear();
     let error = fake.pull(&store, &end, Arch::X86_64).await.unwrap_err();
     assert_eq!(
         error.kind,
@@ -282,7 +161,7 @@ async fn a_broken_connection_is_taken_up_again() {
     assert_eq!(fake.asked(&layers[0]).len(), 3);
     // What is whole is not fetched again.
     fake.put(&path, Answer::of(vec![1; 100_000]));
-    fake.asked.lock().unwrap().clear();
+    fake.requests.lock().unwrap().clear();
     fake.pull(&store, &end, Arch::X86_64).await.unwrap();
     assert_eq!(fake.asked(&manifest), []);
     assert_eq!(fake.asked(&layers[0]), [None]);
@@ -313,7 +192,7 @@ async fn refusals_are_told_from_silence() {
 #[tokio::test]
 async fn a_login_is_shown_to_who_asks_for_it() {
     let (fake, store) = (Fake::start().await, memory().await);
-    let (manifest, _) = fake.put_image();
+    let (manifest, _) = fake.put_two();
     for answer in fake.answers.lock().unwrap().values_mut() {
         // `me:secret`
         answer.authorization = Some("Basic bWU6c2VjcmV0".to_owned());

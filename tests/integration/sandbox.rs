@@ -1,0 +1,99 @@
+//! Builds with no container engine: which executor is taken, and that it makes no difference to the wheels.
+
+use wheelfarm_tests::farm::Farm;
+use wheelfarm_tests::sandbox::Sandbox;
+
+use crate::support::{failed, files, main_job, needs_docker};
+
+/// One column of the main job.
+const JOB: [&str; 3] = ["psycopg2", "--python", "3.11"];
+/// Nobody listens there.
+const NOWHERE: &str = "unix:///nowhere/docker.sock";
+
+#[test]
+fn without_docker_the_sandbox_builds_the_same_bytes() {
+    needs_docker!();
+    let docker = main_job().report.wheel("psycopg2", "3.11").unwrap();
+    let sandbox = Sandbox::shared().unwrap();
+    let farm = sandbox.farm().unwrap().with("DOCKER_HOST", NOWHERE);
+    let run = farm.build(JOB).unwrap();
+    let report = run.success().unwrap();
+    let first = run.stderr.lines().next().unwrap_or_default();
+    assert!(first.starts_with("builds run in the sandbox ("), "{first}");
+    assert!(first.contains(NOWHERE), "it does not say why: {first}");
+    let wheel = report.wheel("psycopg2", "3.11").unwrap();
+    assert_eq!(wheel.origin, "built");
+    assert_eq!(
+        (&wheel.filename, &wheel.sha256),
+        (&docker.filename, &docker.sha256)
+    );
+}
+
+#[test]
+fn an_ordinary_user_builds_the_same_bytes() {
+    needs_docker!();
+    let docker = main_job().report.wheel("psycopg2", "3.11").unwrap();
+    let user = Sandbox::ordinary().unwrap();
+    let farm = user.farm().unwrap().with("DOCKER_HOST", NOWHERE);
+    let report = farm.build(JOB).unwrap().success().unwrap();
+    let wheel = report.wheel("psycopg2", "3.11").unwrap();
+    assert_eq!(wheel.origin, "built");
+    assert_eq!(
+        (&wheel.filename, &wheel.sha256),
+        (&docker.filename, &docker.sha256)
+    );
+    // Also where other ids own what was installed.
+    let left = ["actions", "making"].map(|directory| files(&user.directory().join(directory)));
+    assert_eq!(left, [vec![""; 0], vec![""; 0]]);
+}
+
+#[test]
+fn what_docker_built_is_a_hit_for_the_sandbox() {
+    needs_docker!();
+    main_job();
+    let sandbox = Sandbox::shared().unwrap();
+    let farm = sandbox.on(Farm::sharing().unwrap());
+    let run = farm.build(JOB.into_iter().chain(["--executor", "sandbox"]));
+    let run = run.unwrap();
+    let report = run.success().unwrap();
+    assert_eq!(report.containers, 0, "{}", run.stderr);
+    assert_eq!(report.wheel("psycopg2", "3.11").unwrap().origin, "cached");
+    let first = run.stderr.lines().next().unwrap_or_default();
+    assert!(first.ends_with(": as chosen"), "{first}");
+}
+
+#[test]
+fn docker_is_taken_if_it_answers() {
+    needs_docker!();
+    main_job();
+    let run = Farm::sharing().unwrap().build(JOB).unwrap();
+    run.success().unwrap();
+    let first = run.stderr.lines().next().unwrap_or_default();
+    assert!(first.starts_with("builds run in containers of "), "{first}");
+    assert!(first.ends_with(": it answers"), "{first}");
+}
+
+#[test]
+fn where_nothing_can_run_builds_the_ways_out_are_named() {
+    needs_docker!();
+    let farm = Farm::new().unwrap();
+    // No runtime is found on an empty path.
+    let empty = farm.work().display().to_string();
+    let farm = farm.with("DOCKER_HOST", NOWHERE).with("PATH", &empty);
+    let run = farm.build(JOB).unwrap();
+    failed(
+        &run,
+        4,
+        &[
+            NOWHERE,
+            "crun",
+            "DOCKER_HOST",
+            "user namespaces",
+            "--endpoint",
+        ],
+        &[],
+    );
+    let errors = run.stderr.lines().filter(|line| line.contains("error: "));
+    assert_eq!(errors.count(), 1, "{}", run.stderr);
+    assert_eq!(files(&farm.out()), [""; 0]);
+}
