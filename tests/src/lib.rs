@@ -19,6 +19,7 @@ mod http;
 pub mod index;
 pub mod ordinary;
 pub mod outdated;
+pub mod podman;
 pub mod postgres;
 pub mod process;
 pub mod psycopg2;
@@ -34,6 +35,7 @@ pub mod shelf;
 pub mod showcase;
 pub mod synthetic;
 pub mod uploaders;
+pub mod user;
 pub mod wheel;
 
 pub use anyhow;

@@ -8,6 +8,7 @@
 mod bases;
 mod bench;
 mod demo;
+mod engines;
 mod fuzz;
 mod images;
 mod packages;
@@ -28,7 +29,7 @@ struct Command {
     run: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 8] = [
+const COMMANDS: [Command; 9] = [
     Command {
         name: "demo",
         help: "run the main job, psycopg2 for three Pythons, from nothing, and prove what it makes",
@@ -58,6 +59,11 @@ const COMMANDS: [Command; 8] = [
         name: "bench",
         help: "measure beside other tools: `cargo xtask bench` lists what there is",
         run: bench::run,
+    },
+    Command {
+        name: "engines",
+        help: "the executor's tests on Docker, Podman and the sandbox, as root and as an ordinary user; `engines podman::`: a part",
+        run: engines::run,
     },
     Command {
         name: "fuzz",
@@ -101,7 +107,7 @@ fn none(arguments: &[String]) -> Result<()> {
 fn help(_: &[String]) -> Result<()> {
     println!("usage: cargo xtask <command>\n");
     for command in &COMMANDS {
-        println!("  {:6} {}", command.name, command.help);
+        println!("  {:7} {}", command.name, command.help);
     }
     Ok(())
 }

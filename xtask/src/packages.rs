@@ -23,7 +23,7 @@ struct Package {
     sign: Sign,
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 21] = [
     Package {
         name: "mmdebstrap",
         purpose: "makes builder images",
@@ -78,6 +78,41 @@ const PACKAGES: [Package; 14] = [
         name: "ceph-osd",
         purpose: "where the S3 server keeps its objects",
         sign: Sign::Program("ceph-osd"),
+    },
+    Package {
+        name: "podman",
+        purpose: "an engine that containers are tested on",
+        sign: Sign::Program("podman"),
+    },
+    Package {
+        name: "runc",
+        purpose: "runs containers, for Podman and the sandbox",
+        sign: Sign::Program("runc"),
+    },
+    Package {
+        name: "crun",
+        purpose: "runs containers of the sandbox",
+        sign: Sign::Program("crun"),
+    },
+    Package {
+        name: "tini",
+        purpose: "the first process in Podman's containers",
+        sign: Sign::Program("tini"),
+    },
+    Package {
+        name: "uidmap",
+        purpose: "gives containers of ordinary users their ids",
+        sign: Sign::Program("newuidmap"),
+    },
+    Package {
+        name: "slirp4netns",
+        purpose: "gives containers of ordinary users a network",
+        sign: Sign::Program("slirp4netns"),
+    },
+    Package {
+        name: "containernetworking-plugins",
+        purpose: "gives Podman's containers a network",
+        sign: Sign::Directory("/usr/lib/cni"),
     },
     Package {
         name: "docker-compose",

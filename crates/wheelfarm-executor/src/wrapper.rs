@@ -11,14 +11,18 @@ pub(crate) const HOST_NAME: &str = "wheelfarm";
 
 /// Runs the command with its output on stderr, the log; then sends the outputs and a line of our own on stdout.
 /// The kernel counts what it killed for want of memory; the first file is of cgroups v2, the second of v1.
-/// A core dump of a crashed compiler is of no use to anybody. Podman adds two variables of its own, which builds
-/// elsewhere do not see.
+/// A core dump of a crashed compiler is of no use to anybody. Podman adds variables of its own, which builds elsewhere do
+/// not see.
 const WRAPPER: &str = r#"umask 022
 ulimit -c 0
 if [ "$container" = podman ]; then
   unset container
   if [ "$TERM" = xterm ]; then unset TERM; fi
+  if [ "$1" != network ]; then
+    unset http_proxy https_proxy ftp_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY NO_PROXY
+  fi
 fi
+shift
 mkdir -p "$0"
 exec 3>&1 1>&2
 "$@" 3>&-
@@ -37,7 +41,8 @@ echo "wheelfarm $code $packed $killed" >&3
 /// What the container of `action` runs; `after` is shell code to run when everything is sent.
 pub(crate) fn command(action: &Action, after: &str) -> Vec<String> {
     let wrapper = [WRAPPER, after].concat();
-    let mut command: Vec<String> = ["/bin/sh", "-c", &wrapper, OUTPUT_DIR]
+    let network = if action.network { "network" } else { "alone" };
+    let mut command: Vec<String> = ["/bin/sh", "-c", &wrapper, OUTPUT_DIR, network]
         .map(str::to_owned)
         .into();
     command.extend(action.command.iter().cloned());

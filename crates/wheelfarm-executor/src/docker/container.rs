@@ -168,6 +168,6 @@ mod tests {
         let body = body(&action, network, Vec::new(), CAPACITY, Flavour::Docker);
         assert_eq!(body.env.unwrap(), ["A=1", "HOME=/h"]);
         let command = body.cmd.unwrap();
-        assert_eq!(command[3..], ["/build/out", "make", "all"]);
+        assert_eq!(command[3..], ["/build/out", "alone", "make", "all"]);
     }
 }
