@@ -126,11 +126,14 @@ fn engine(facts: &EngineFacts) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use wheelfarm_executor::docker::Flavour;
+
     use super::super::report::State;
     use super::*;
 
     fn facts() -> EngineFacts {
         EngineFacts {
+            flavour: Flavour::Docker,
             version: "28.0.0".to_owned(),
             system: "Debian".to_owned(),
             architecture: "x86_64".to_owned(),
