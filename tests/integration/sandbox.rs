@@ -1,7 +1,5 @@
 //! Builds with no container engine: which executor is taken, and that it makes no difference to the wheels.
 
-use std::process::Command;
-
 use serde_json::Value;
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::ordinary::User;
@@ -81,16 +79,14 @@ fn docker_is_taken_if_it_answers() {
 #[test]
 fn where_nothing_can_run_builds_the_ways_out_are_named() {
     needs_docker!();
-    let farm = Farm::of_user(&User::ordinary().unwrap()).unwrap();
-    let farm = farm.with("DOCKER_HOST", NOWHERE);
+    let user = User::ordinary().unwrap();
+    let farm = Farm::of_user(&user).unwrap().with("DOCKER_HOST", NOWHERE);
     let build = farm.command(["build", "--no-deps", "psycopg2"]).unwrap();
     // An ordinary user, and no namespace can be made.
-    let mut forbidden = Command::new("bwrap");
+    let mut forbidden = user.command("bwrap");
     forbidden.args(["--unshare-user", "--disable-userns", "--dev-bind", "/", "/"]);
-    forbidden
-        .arg("--")
-        .arg(build.get_program())
-        .args(build.get_args());
+    // What stands before it makes the user that this is already.
+    forbidden.args(build.get_args().skip_while(|word| *word != "--"));
     for (name, value) in build.get_envs() {
         match value {
             Some(value) => forbidden.env(name, value),

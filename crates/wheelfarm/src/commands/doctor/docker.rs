@@ -94,7 +94,8 @@ async fn within<T>(
 
 fn engine(facts: &EngineFacts) -> Finding {
     let found = format!(
-        "Docker {} on {} ({}): {} cores, {}, {}",
+        "{} {} on {} ({}): {} cores, {}, {}",
+        facts.flavour,
         facts.version,
         facts.system,
         facts.architecture,
