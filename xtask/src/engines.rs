@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use wheelfarm_tests::anyhow::{Context, Result};
 use wheelfarm_tests::environment::target_directory;
+use wheelfarm_tests::ordinary::User;
 use wheelfarm_tests::podman::Podman;
-use wheelfarm_tests::user::User;
 
 use crate::packages;
 use crate::steps::{cargo, show};
@@ -75,13 +75,18 @@ impl Podmen {
         };
         let tests = copy(&tests, "engines")?;
         let launcher = copy(&launcher, "sandbox-launcher")?;
-        let mut command = self.user.command(place.path(), &tests);
+        let all = ["sandbox::".to_owned()];
+        let arguments = if arguments.is_empty() {
+            &all
+        } else {
+            arguments
+        };
+        let mut command = self.user.command(&tests);
         command
-            .args(["sandbox::"])
             .args(arguments)
-            .env("WHEELFARM_TEST_DOCKER", "1")
+            .env("WHEELFARM_TEST_SANDBOX", "1")
             .env("WHEELFARM_TEST_LAUNCHER", launcher);
-        show(&mut command)
+        show(&mut User::with_device(&command))
     }
 }
 
