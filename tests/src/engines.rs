@@ -43,8 +43,12 @@ impl Kind {
         match self {
             Self::Docker => Farm::new(),
             Self::Podman => {
-                static IMAGES: LazyLock<Result<(), String>> =
-                    LazyLock::new(|| give_images().map_err(|error| format!("{error:#}")));
+                static IMAGES: LazyLock<Result<(), String>> = LazyLock::new(|| {
+                    let given = Kind::Podman
+                        .engine()
+                        .and_then(|podman| give_images(&podman));
+                    given.map_err(|error| format!("{error:#}"))
+                });
                 if let Err(message) = &*IMAGES {
                     bail!("{message}");
                 }
@@ -106,13 +110,12 @@ fn is_seen(directories: &[String]) -> Result<bool> {
     Ok(false)
 }
 
-/// Podman gets Docker's images.
-fn give_images() -> Result<()> {
-    let podman = podman().context("Podman was not started")?;
+/// Gives this Podman those images of Docker that tests use.
+pub fn give_images(podman: &Engine) -> Result<()> {
     for image in IMAGES {
         let name = format!("wheelfarm/{image}:{}", architecture());
         if !podman.has_image(&name)? {
-            Engine::connect()?.copy_image(&name, &podman)?;
+            Engine::connect()?.copy_image(&name, podman)?;
         }
     }
     Ok(())

@@ -44,10 +44,14 @@ impl Podmen {
         })
     }
 
+    /// Where that of root and that of an ordinary user listen.
+    pub(crate) fn hosts(&self) -> [String; 2] {
+        [self.root.host(), self.rootless.host()]
+    }
+
     /// Tells `command` of them.
     pub(crate) fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
-            .env("WHEELFARM_TEST_DOCKER", "1")
             .env("WHEELFARM_TEST_PODMAN", self.root.host())
             .env("WHEELFARM_TEST_ROOTLESS_PODMAN", self.rootless.host())
             .env(
@@ -58,7 +62,8 @@ impl Podmen {
 
     fn tests(&self, arguments: &[String]) -> Result<()> {
         let mut test = cargo("test --package wheelfarm-executor --test engines --locked --");
-        show(self.tell(test.args(arguments)))
+        test.args(arguments).env("WHEELFARM_TEST_DOCKER", "1");
+        show(self.tell(&mut test))
     }
 
     /// The sandbox again, as somebody who may do nothing on this machine.
