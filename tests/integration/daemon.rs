@@ -103,7 +103,9 @@ fn a_daemon_that_goes_away_in_the_middle_of_a_run() {
                 .with(&Sdist::with_backend(project, "1.0", &[], SLOW))
                 .unwrap()
         });
-    let farm = farm_of(&index).with("DOCKER_HOST", &daemon.host());
+    let farm = farm_of(&index)
+        .with("WHEELFARM_EXECUTOR", "docker")
+        .with("DOCKER_HOST", &daemon.host());
 
     let run = disturbed(&farm, &mut daemon, stopped, |daemon| daemon.stop().unwrap());
     recovered_or_clear(&run);
@@ -137,7 +139,10 @@ fn an_empty_daemon_and_a_full_store() {
     let first = main_job();
     let daemon = Daemon::start(&Engine::connect().unwrap()).unwrap();
     // Another machine: it has the store and nothing else, not one image.
-    let farm = Farm::sharing().unwrap().with("DOCKER_HOST", &daemon.host());
+    let farm = Farm::sharing()
+        .unwrap()
+        .with("WHEELFARM_EXECUTOR", "docker")
+        .with("DOCKER_HOST", &daemon.host());
     let report = farm.build(MAIN_JOB).unwrap().success().unwrap();
     assert_eq!((report.containers, report.downloaded), (0, 0));
     for (python, ..) in COLUMNS {

@@ -36,6 +36,7 @@ fn check<'a>(report: &'a Value, id: &str) -> &'a Value {
 /// A farm whose index does not answer, and that must not be asked for anything else.
 fn lost(farm: Farm) -> Farm {
     farm.with("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
+        .with("WHEELFARM_EXECUTOR", "docker")
         .with("DOCKER_HOST", NOWHERE)
 }
 

@@ -2,11 +2,13 @@
 
 use std::process::Command;
 
+use serde_json::Value;
 use wheelfarm_tests::absent::without_docker;
 use wheelfarm_tests::bare::BareRuntime;
 use wheelfarm_tests::farm::Farm;
+use wheelfarm_tests::ordinary::User;
 use wheelfarm_tests::postgres::Postgres;
-use wheelfarm_tests::process::run;
+use wheelfarm_tests::process::{run, start};
 use wheelfarm_tests::psycopg2::query_over_tls;
 use wheelfarm_tests::sandbox::Sandbox;
 
@@ -109,24 +111,49 @@ fn docker_is_taken_if_it_answers() {
 #[test]
 fn where_nothing_can_run_builds_the_ways_out_are_named() {
     needs_docker!();
-    let farm = Farm::new().unwrap();
-    // No runtime is found on an empty path.
-    let empty = farm.work().display().to_string();
-    let farm = farm.with("DOCKER_HOST", NOWHERE).with("PATH", &empty);
-    let run = farm.build(JOB).unwrap();
-    failed(
-        &run,
-        4,
-        &[
-            NOWHERE,
-            "crun",
-            "DOCKER_HOST",
-            "user namespaces",
-            "--endpoint",
-        ],
-        &[],
-    );
-    let errors = run.stderr.lines().filter(|line| line.contains("error: "));
-    assert_eq!(errors.count(), 1, "{}", run.stderr);
+    let user = User::ordinary().unwrap();
+    let farm = Farm::of_user(&user).unwrap().with("DOCKER_HOST", NOWHERE);
+    let build = farm.command(["build", "--no-deps", "psycopg2"]).unwrap();
+    // An ordinary user, and no namespace can be made.
+    let mut forbidden = user.command("bwrap");
+    forbidden.args(["--unshare-user", "--disable-userns", "--dev-bind", "/", "/"]);
+    // What stands before it makes the user that this is already.
+    forbidden.args(build.get_args().skip_while(|word| *word != "--"));
+    for (name, value) in build.get_envs() {
+        match value {
+            Some(value) => forbidden.env(name, value),
+            None => forbidden.env_remove(name),
+        };
+    }
+    let run = farm.finish(start(&mut forbidden).unwrap()).unwrap();
+    let ways = ["DOCKER_HOST", "user namespaces", "--endpoint URL"];
+    failed(&run, 4, &ways, &[]);
+    let errors: Vec<_> = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("error: "))
+        .collect();
+    assert_eq!(errors.len(), 1, "{}", run.stderr);
+    assert!(ways.iter().all(|way| errors[0].contains(way)), "{errors:?}");
     assert_eq!(files(&farm.out()), [""; 0]);
+}
+
+#[test]
+fn the_doctor_looks_at_the_sandbox_where_there_is_no_engine() {
+    needs_docker!();
+    let farm = Sandbox::ordinary().unwrap().farm().unwrap();
+    let farm = farm.with("DOCKER_HOST", NOWHERE);
+    let run = farm.run(["doctor", "--format", "json"]).unwrap();
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(run.code, Some(0), "{report:#}");
+    assert_eq!(report["executor"], "sandbox");
+    let checks = report["checks"].as_array().unwrap();
+    let state = |id: &str| {
+        let check = checks.iter().find(|check| check["id"] == id);
+        check.unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state("sandbox"), "ok", "{report:#}");
+    assert_eq!(state("container"), "ok", "{report:#}");
+    // What bounds builds depends on the machine, and is said in any case.
+    assert!(["ok", "warning"].contains(&state("limits").as_str()));
 }

@@ -40,8 +40,11 @@ impl Sandbox {
             let claimed = claimed.map_err(io(format!("try the lock {}", lock.display())))?;
             let Some(dead) = claimed else { continue };
             for path in left {
+                // Its owner may have removed it in the meantime, and ended in order.
+                let was_there = shared.absolute(&path).exists();
                 shared.remove(&path).await;
-                report.directories += usize::from(!shared.absolute(&path).exists());
+                let is_gone = !shared.absolute(&path).exists();
+                report.directories += usize::from(was_there && is_gone);
             }
             let run = lock.file_stem().unwrap_or_default().to_string_lossy();
             shared.machine.sweep_cgroups(&run);

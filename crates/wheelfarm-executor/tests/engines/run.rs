@@ -171,7 +171,7 @@ async fn a_missing_input_or_image_is_named(engine: Engine) {
     assert!(error.message.contains(&absent.to_string()), "{error}");
 
     let mut action = engine.action("true");
-    action.image = "wheelfarm/absent:1".to_owned();
+    "wheelfarm/absent:1".clone_into(&mut action.image);
     let error = engine.run(&action).await.unwrap_err();
     assert!(error.message.contains("wheelfarm/absent:1"), "{error}");
 }

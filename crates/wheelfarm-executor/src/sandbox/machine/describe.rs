@@ -55,15 +55,16 @@ impl Machine {
         }
         for name in &missing {
             parts.push(match *name {
-                "memory" => "memory for each process alone".to_owned(),
+                "memory" => "memory per process only".to_owned(),
                 "processes" => "processes by a resource limit".to_owned(),
                 other => format!("{other} not at all"),
             });
         }
-        if !missing.is_empty() {
-            parts.push(format!("no more, since {}", self.cgroups.why()));
+        let parts = parts.join(", ");
+        if missing.is_empty() {
+            return parts;
         }
-        parts.join(", ")
+        format!("{parts} ({})", self.cgroups.why())
     }
 
     /// What is not bounded as it should be, and what to do about it; None if everything is.

@@ -94,7 +94,8 @@ async fn within<T>(
 
 fn engine(facts: &EngineFacts) -> Finding {
     let found = format!(
-        "Docker {} on {} ({}): {} cores, {}, {}",
+        "{} {} on {} ({}): {} cores, {}, {}",
+        facts.flavour,
         facts.version,
         facts.system,
         facts.architecture,
@@ -126,11 +127,14 @@ fn engine(facts: &EngineFacts) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use wheelfarm_executor::docker::Flavour;
+
     use super::super::report::State;
     use super::*;
 
     fn facts() -> EngineFacts {
         EngineFacts {
+            flavour: Flavour::Docker,
             version: "28.0.0".to_owned(),
             system: "Debian".to_owned(),
             architecture: "x86_64".to_owned(),

@@ -33,7 +33,8 @@ pub(crate) async fn run(global: &GlobalArgs, printer: Printer) -> Result<Exit, F
     let arch = host_arch()?;
     let (finding, config) = places::configuration(global);
     let runs = cache_directory(global)?.join("runs");
-    let executor = match config.farm.executor.unwrap_or_default() {
+    // What the command line says counts also where the file cannot be read.
+    let executor = match global.executor.or(config.farm.executor).unwrap_or_default() {
         ExecutorChoice::Auto if docker::answers(&runs).await? => ExecutorChoice::Docker,
         ExecutorChoice::Auto => ExecutorChoice::Sandbox,
         chosen => chosen,

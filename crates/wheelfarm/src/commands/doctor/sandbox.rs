@@ -22,11 +22,12 @@ pub(super) async fn check(report: &mut Report, machine: Machine, arch: Arch) {
         Ok(sandbox) => {
             report.add("sandbox", confinement(&sandbox));
             report.add("limits", limits(&sandbox));
+            report.add("network", network(&sandbox));
             sandbox
         }
         Err(failure) => {
             report.add("sandbox", Failure::from(failure).into());
-            for id in ["limits", "images", "container"] {
+            for id in ["limits", "network", "images", "container"] {
                 report.add(id, Finding::skipped("there is no sandbox"));
             }
             return;
@@ -45,6 +46,14 @@ fn confinement(sandbox: &Sandbox) -> Finding {
     match machine.ids_advice() {
         Some(advice) => Finding::warning(found, advice),
         None => Finding::ok(found),
+    }
+}
+
+/// How containers that may use the network reach it.
+fn network(sandbox: &Sandbox) -> Finding {
+    match sandbox.machine().network_advice() {
+        Some(advice) => Finding::warning("containers cannot have a network of their own", advice),
+        None => Finding::ok("containers that may use it have a network of their own"),
     }
 }
 

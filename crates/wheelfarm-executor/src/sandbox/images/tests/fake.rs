@@ -29,12 +29,16 @@ impl Answer {
     }
 }
 
+/// What is answered, by address.
+type Answers = Arc<Mutex<HashMap<String, Answer>>>;
+/// Address and range of every request.
+type Requests = Arc<Mutex<Vec<(String, Option<u64>)>>>;
+
 /// A registry at an address of its own, for as long as the test runs.
 pub(super) struct Fake {
     pub(super) port: u16,
-    pub(super) answers: Arc<Mutex<HashMap<String, Answer>>>,
-    /// Address and range of every request.
-    pub(super) requests: Arc<Mutex<Vec<(String, Option<u64>)>>>,
+    pub(super) answers: Answers,
+    pub(super) requests: Requests,
 }
 
 impl Fake {
@@ -101,11 +105,7 @@ impl Fake {
     }
 }
 
-async fn answer(
-    mut stream: TcpStream,
-    answers: Arc<Mutex<HashMap<String, Answer>>>,
-    asked: Arc<Mutex<Vec<(String, Option<u64>)>>>,
-) {
+async fn answer(mut stream: TcpStream, answers: Answers, asked: Requests) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
