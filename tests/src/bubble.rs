@@ -14,6 +14,8 @@ use crate::sha256;
 
 /// Where the run's own files are: all lie below it.
 const FILES: &str = "/wf";
+/// The user that commands run as, as in builds.
+const NOBODY: &str = "65532";
 /// What the container has its own of.
 const OWN: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
 
@@ -43,6 +45,8 @@ pub(crate) fn run_on(root: &Path, container: &ContainerRun<'_>) -> Result<String
         fs_err::write(path, bytes)?;
     }
     let mut command = Command::new("bwrap");
+    // Nobody whom the image knows: the home of its root is closed to whoever has other ids outside.
+    command.args(["--unshare-user", "--uid", NOBODY, "--gid", NOBODY]);
     command.args([
         "--unshare-all",
         "--new-session",
