@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use wheelfarm_tests::docker::{Engine, FarmContainer, Moment};
+use wheelfarm_tests::engines::Kind;
 use wheelfarm_tests::environment::variable;
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
@@ -10,8 +11,11 @@ use wheelfarm_tests::process::{Running, wait_for};
 use wheelfarm_tests::sdist::Sdist;
 
 use crate::support::{
-    farm_of, files, has_extension, main_job, needs_docker, store_is_whole, wheels,
+    farm_of, files, has_extension, main_job, needs_docker, on_every_engine, only, store_is_whole,
+    wheels,
 };
+
+on_every_engine!(after_kill_nine_at_any_point_the_next_run_finishes);
 
 /// How many runs are killed.
 const KILLS: usize = 10;
@@ -105,10 +109,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     return write_wheel(directory, {NAME + '.py': '', 'data': str(list(range(10000)))})
 ";
 
-#[test]
-fn after_kill_nine_at_any_point_the_next_run_finishes() {
-    needs_docker!();
-    let engine = Engine::connect().unwrap();
+fn after_kill_nine_at_any_point_the_next_run_finishes(kind: Kind) {
     let mut random = Random::new();
     // Each round has packages of its own: nothing of them is in the store.
     let rounds: Vec<_> = (0..=KILLS)
@@ -120,7 +121,7 @@ fn after_kill_nine_at_any_point_the_next_run_finishes() {
             .with(&Sdist::with_backend(project, "1.0", &[], UNHURRIED))
             .unwrap();
     }
-    let farm = farm_of(&index);
+    let farm = only(kind.farm().unwrap(), &index);
     let options = ["--image", "debian-12", "--jobs", "2", "--no-prove"];
     let arguments = |round: &[String; 2]| {
         let options = options.map(str::to_owned).into_iter();
@@ -147,16 +148,14 @@ fn after_kill_nine_at_any_point_the_next_run_finishes() {
         }
         if run.code.is_none() {
             killed += 1;
+            kind.wait_for_end(&farm).unwrap();
             store_is_whole(&farm);
         }
         let next = farm.build(arguments(round)).unwrap();
         let report = next.success().unwrap();
         let said = format!("round {number}: {}", next.stderr);
         assert_eq!(report.wheels.len(), 2, "{said}");
-        let containers = engine.farm_containers(&farm.cache()).unwrap();
-        assert_eq!(containers, [], "{said}");
-        let volumes = engine.farm_volumes(&farm.cache()).unwrap();
-        assert_eq!(volumes, [""; 0], "{said}");
+        assert_eq!(kind.left(&farm).unwrap(), [""; 0], "{said}");
         let runs = files(&farm.cache().join("runs"));
         let locks = runs.iter().filter(|name| has_extension(name, "lock"));
         assert_eq!(locks.count(), 0, "{said}");

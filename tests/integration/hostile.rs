@@ -1,12 +1,13 @@
 //! Source distributions that mean harm: each is contained and named, and what is honest is built all the same.
 //!
-//! One run builds them all, so that none can spoil another's build either. Their back ends are in `tests/hostile`.
+//! One run builds them all, so that none can spoil another's build either; one on each engine. Their back ends are in
+//! `tests/hostile`.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use wheelfarm_tests::docker::Engine;
+use wheelfarm_tests::engines::Kind;
 use wheelfarm_tests::environment::{repository, scratch_directory};
 use wheelfarm_tests::farm::{Farm, Run};
 use wheelfarm_tests::index::Index;
@@ -14,7 +15,17 @@ use wheelfarm_tests::report::{Report, ReportedFailure};
 use wheelfarm_tests::sdist::Sdist;
 use wheelfarm_tests::wheel;
 
-use crate::support::{farm_of, files, needs_docker, store_is_whole, wheels};
+use crate::support::{files, on_every_engine, only, store_is_whole, wheels};
+
+on_every_engine! {
+    nothing_is_left_over_and_the_honest_are_built,
+    who_wants_the_network_has_none,
+    who_takes_more_than_there_is_is_stopped_at_the_limit,
+    who_spies_sees_its_own_inputs_and_nothing_of_the_host,
+    who_makes_something_else_is_refused,
+    binaries_that_need_a_newer_machine_are_refused,
+    who_shouts_is_cut_short_and_does_not_reach_the_terminal,
+}
 
 /// The longest time of a build, in seconds: two of them take it whole.
 const SECONDS: &str = "40";
@@ -29,13 +40,16 @@ struct Everything {
     farm: Farm,
 }
 
-/// Built once, by the test that asks first.
-fn everything() -> &'static Everything {
-    static ALL: LazyLock<Everything> = LazyLock::new(build_everything);
-    &ALL
+/// Built once on each, by the test that asks first.
+fn everything(kind: Kind) -> &'static Everything {
+    static ALL: [OnceLock<Everything>; Kind::ALL.len()] =
+        [const { OnceLock::new() }; Kind::ALL.len()];
+    ALL.get(kind as usize)
+        .unwrap()
+        .get_or_init(|| build_everything(kind))
 }
 
-fn build_everything() -> Everything {
+fn build_everything(kind: Kind) -> Everything {
     let secret = scratch_directory().unwrap().join("host-secret");
     fs_err::write(&secret, "of the host").unwrap();
     let mut index = Index::start().unwrap();
@@ -61,7 +75,7 @@ fn build_everything() -> Everything {
         .iter()
         .map(|project| format!("[package.{project}]\nmemory = {MEMORY}\n"));
     let recipes: Vec<_> = recipes.collect();
-    let farm = farm_of(&index)
+    let farm = only(kind.farm().unwrap(), &index)
         .with("WF_SECRET", "of the environment")
         .configure(&recipes.concat())
         .unwrap();
@@ -103,10 +117,8 @@ impl Everything {
     }
 }
 
-#[test]
-fn nothing_is_left_over_and_the_honest_are_built() {
-    needs_docker!();
-    let all = everything();
+fn nothing_is_left_over_and_the_honest_are_built(kind: Kind) {
+    let all = everything(kind);
     assert_eq!(all.run.code, Some(3), "{}", all.run.stderr);
     assert!(!all.run.stderr.contains("panicked"), "{}", all.run.stderr);
     let mut built: Vec<_> = all
@@ -118,9 +130,7 @@ fn nothing_is_left_over_and_the_honest_are_built() {
     built.sort_unstable();
     assert_eq!(built, ["honest", "probe", "spies"], "{:#?}", all.failures);
     assert_eq!(wheels(&all.farm.out()).len(), 3);
-    let engine = Engine::connect().unwrap();
-    assert_eq!(engine.farm_containers(&all.farm.cache()).unwrap(), []);
-    assert_eq!(engine.farm_volumes(&all.farm.cache()).unwrap(), [""; 0]);
+    assert_eq!(kind.left(&all.farm).unwrap(), [""; 0]);
     store_is_whole(&all.farm);
 }
 
@@ -133,10 +143,8 @@ fn log_has(failure: &ReportedFailure, text: &str) {
     );
 }
 
-#[test]
-fn who_wants_the_network_has_none() {
-    needs_docker!();
-    let failure = everything().failed("wants-network", "package", &["exit code"]);
+fn who_wants_the_network_has_none(kind: Kind) {
+    let failure = everything(kind).failed("wants-network", "package", &["exit code"]);
     let lines = |start: &str| {
         failure
             .tail
@@ -159,10 +167,8 @@ fn who_wants_the_network_has_none() {
     );
 }
 
-#[test]
-fn who_takes_more_than_there_is_is_stopped_at_the_limit() {
-    needs_docker!();
-    let all = everything();
+fn who_takes_more_than_there_is_is_stopped_at_the_limit(kind: Kind) {
+    let all = everything(kind);
     all.failed("hangs", "package", &["time limit"]);
     log_has(all.failed("hangs", "package", &[]), "waiting for nothing");
     all.failed("eats", "package", &["memory limit of 320 MiB"]);
@@ -185,10 +191,8 @@ fn who_takes_more_than_there_is_is_stopped_at_the_limit() {
     );
 }
 
-#[test]
-fn who_spies_sees_its_own_inputs_and_nothing_of_the_host() {
-    needs_docker!();
-    let all = everything();
+fn who_spies_sees_its_own_inputs_and_nothing_of_the_host(kind: Kind) {
+    let all = everything(kind);
     let built = all.report.wheel("spies", "3.11").unwrap();
     let found = wheel::read(&built.path, "spies.json").unwrap();
     let found: Value = serde_json::from_slice(&found).unwrap();
@@ -219,10 +223,8 @@ fn who_spies_sees_its_own_inputs_and_nothing_of_the_host() {
     }
 }
 
-#[test]
-fn who_makes_something_else_is_refused() {
-    needs_docker!();
-    let all = everything();
+fn who_makes_something_else_is_refused(kind: Kind) {
+    let all = everything(kind);
     all.failed(
         "two-wheels",
         "package",
@@ -246,10 +248,8 @@ fn who_makes_something_else_is_refused() {
     all.failed("asks", "request", &["a-project-that-nobody-has"]);
 }
 
-#[test]
-fn binaries_that_need_a_newer_machine_are_refused() {
-    needs_docker!();
-    let all = everything();
+fn binaries_that_need_a_newer_machine_are_refused(kind: Kind) {
+    let all = everything(kind);
     all.failed(
         "newer-glibc",
         "audit",
@@ -262,10 +262,8 @@ fn binaries_that_need_a_newer_machine_are_refused() {
     );
 }
 
-#[test]
-fn who_shouts_is_cut_short_and_does_not_reach_the_terminal() {
-    needs_docker!();
-    let all = everything();
+fn who_shouts_is_cut_short_and_does_not_reach_the_terminal(kind: Kind) {
+    let all = everything(kind);
     let failure = all.failed("shouts", "package", &["exit code"]);
     log_has(failure, "the log was cut here");
     log_has(failure, "AAA [...]");

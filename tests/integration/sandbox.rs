@@ -1,18 +1,21 @@
 //! Builds with no container engine: which executor is taken, and that it makes no difference to the wheels.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use wheelfarm_tests::absent::without_docker;
 use wheelfarm_tests::bare::BareRuntime;
 use wheelfarm_tests::farm::Farm;
+use wheelfarm_tests::index::Index;
 use wheelfarm_tests::ordinary::User;
 use wheelfarm_tests::postgres::Postgres;
 use wheelfarm_tests::process::{run, start};
 use wheelfarm_tests::psycopg2::query_over_tls;
 use wheelfarm_tests::sandbox::Sandbox;
+use wheelfarm_tests::sdist::Sdist;
 
-use crate::support::{failed, files, main_job, needs_docker};
+use crate::support::{failed, files, main_job, needs_docker, only};
 
 /// One column of the main job.
 const JOB: [&str; 3] = ["psycopg2", "--python", "3.11"];
@@ -156,4 +159,119 @@ fn the_doctor_looks_at_the_sandbox_where_there_is_no_engine() {
     assert_eq!(state("container"), "ok", "{report:#}");
     // What bounds builds depends on the machine, and is said in any case.
     assert!(["ok", "warning"].contains(&state("limits").as_str()));
+}
+
+#[test]
+fn what_a_failed_build_left_is_kept_on_request_and_can_be_entered() {
+    needs_docker!();
+    let broken = r#"
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    open("/build/trace", "w").write("was here")
+    raise SystemExit(9)
+"#;
+    let endless = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    open('/build/trace', 'w').write('began')\n    while True: pass\n";
+    let index = Index::start().unwrap();
+    let index = index.with(&Sdist::with_backend("wfbroken", "1.0", &[], broken));
+    let index = index.unwrap();
+    let index = index.with(&Sdist::with_backend("wfendless", "1.0", &[], endless));
+    let index = index.unwrap();
+    let farm = only(Sandbox::ordinary().unwrap().farm().unwrap(), &index);
+    let farm = farm.with("WHEELFARM_EXECUTOR", "sandbox");
+    let kept = |project: &str, timeout: &str| {
+        let options = [
+            "--image",
+            "debian-12",
+            "--keep-failed",
+            "--timeout",
+            timeout,
+        ];
+        let run = farm.build([&[project], &options[..]].concat()).unwrap();
+        let failures = failed(&run, 3, &[project], &["wheelfarm sandbox enter "]);
+        let hint = failures[0].hint.clone().unwrap();
+        let name = hint.rsplit("`wheelfarm sandbox remove ").next().unwrap();
+        name.split('`').next().unwrap().to_owned()
+    };
+    let broken = kept("wfbroken", "10m");
+    let endless = kept("wfendless", "4s");
+
+    // A shell in it is confined as the build was.
+    let look = |name: &str| {
+        let mut enter = farm.command(["sandbox", "enter", name]).unwrap();
+        let script = "cat trace; echo; id -u; touch /x 2>/dev/null || echo read-only\n";
+        let output = run_with(&mut enter, script).unwrap();
+        output.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(look(&broken), ["was here", "65532", "read-only"]);
+    assert_eq!(look(&endless), ["began", "65532", "read-only"]);
+
+    let listed = || {
+        let run = farm.run(["sandbox", "list"]).unwrap();
+        let names: Vec<_> = run.stdout.lines().map(str::to_owned).collect();
+        names
+    };
+    assert!(
+        [&broken, &endless]
+            .iter()
+            .all(|name| listed().contains(name))
+    );
+    let removed = farm.run(["sandbox", "remove", &broken, &endless]).unwrap();
+    assert_eq!(removed.code, Some(0), "{}", removed.stderr);
+    assert!(
+        ![&broken, &endless]
+            .iter()
+            .any(|name| listed().contains(name))
+    );
+    failed(
+        &farm.run(["sandbox", "enter", &broken]).unwrap(),
+        4,
+        &[&broken, "no kept container"],
+        &[],
+    );
+}
+
+#[test]
+fn a_compiler_cache_works_in_the_sandbox() {
+    needs_docker!();
+    let backend = r#"
+def hits():
+    stats = subprocess.check_output(["ccache", "--print-stats"]).decode()
+    stats = dict(line.split("\t") for line in stats.splitlines())
+    return sum(int(stats[name]) for name in ("direct_cache_hit", "preprocessed_cache_hit"))
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    with open("x.c", "w") as file:
+        file.write("int made_in_a_sandbox_by_$MARK(void) { return 1; }\n")
+    before = hits()
+    subprocess.check_call(["gcc", "-c", "x.c", "-o", "x.o"])
+    return write_wheel(directory, {"hits.txt": str(hits() - before)})
+"#;
+    // Nobody compiled this before.
+    let backend = backend.replace("$MARK", &std::process::id().to_string());
+    let sdist = Sdist::with_backend("wfcached", "1.0", &[], &backend);
+    let index = Index::start().unwrap().with(&sdist).unwrap();
+    let farm = only(Sandbox::ordinary().unwrap().farm().unwrap(), &index);
+    let farm = farm.with("WHEELFARM_EXECUTOR", "sandbox");
+    for (variable, expected) in [("A=one", "0"), ("A=two", "1")] {
+        let another_key = format!("package.wfcached.env.{variable}");
+        let arguments = ["wfcached", "--image", "debian-12", "--no-prove"];
+        let more = ["--compiler-cache", "--set", &another_key];
+        let run = farm.build([&arguments[..], &more].concat()).unwrap();
+        let report = run.success().unwrap();
+        let path = &report.wheels.first().unwrap().path;
+        let hits = wheelfarm_tests::wheel::read(path, "hits.txt").unwrap();
+        assert_eq!(String::from_utf8(hits).unwrap(), expected);
+    }
+}
+
+/// What `command` prints when it is told `input`.
+fn run_with(command: &mut Command, input: &str) -> std::io::Result<String> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

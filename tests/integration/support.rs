@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use wheelfarm_tests::engines::{Kind, podman};
 use wheelfarm_tests::environment::{docker_is_allowed, scratch_directory};
 use wheelfarm_tests::farm::{Farm, Run};
 use wheelfarm_tests::index::Index;
@@ -38,6 +39,45 @@ pub(crate) fn may_use_docker() -> bool {
         }
     }
     may
+}
+
+/// Makes a test of each of these functions for every engine: of `is_alone` in `places.rs`, the tests
+/// `places::docker::is_alone`, `places::podman::is_alone` and `places::sandbox::is_alone`.
+macro_rules! on_every_engine {
+    ($($test:ident),* $(,)?) => {
+        $crate::support::tests_on! { docker Docker [$($test)*] }
+        $crate::support::tests_on! { podman Podman [$($test)*] }
+        $crate::support::tests_on! { sandbox Sandbox [$($test)*] }
+    };
+}
+macro_rules! tests_on {
+    ($module:ident $kind:ident [$($test:ident)*]) => {
+        mod $module {
+            $(
+                #[test]
+                fn $test() {
+                    let kind = wheelfarm_tests::engines::Kind::$kind;
+                    if crate::support::may_use(kind) {
+                        super::$test(kind);
+                    }
+                }
+            )*
+        }
+    };
+}
+pub(crate) use {on_every_engine, tests_on};
+
+/// Whether tests may use this engine.
+pub(crate) fn may_use(kind: Kind) -> bool {
+    let has_podman = kind != Kind::Podman || podman().is_some();
+    #[expect(
+        clippy::print_stderr,
+        reason = "the test's output says that nothing was tested"
+    )]
+    if !has_podman {
+        eprintln!("not tested: WHEELFARM_TEST_PODMAN does not say where it listens");
+    }
+    may_use_docker() && has_podman
 }
 
 /// The main job, run once by the first test that asks, in the shared store, which is empty until then.

@@ -109,6 +109,11 @@ impl Engine {
         }
     }
 
+    /// What `DOCKER_HOST` has to be.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// An error if it does not answer.
     pub fn ping(&self) -> Result<()> {
         let ping = self.get("/_ping");

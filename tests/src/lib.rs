@@ -15,6 +15,7 @@ pub mod clients;
 pub mod compiled;
 pub mod daemon;
 pub mod docker;
+pub mod engines;
 pub mod environment;
 pub mod farm;
 mod http;
@@ -37,7 +38,6 @@ pub mod shelf;
 pub mod showcase;
 pub mod synthetic;
 pub mod uploaders;
-pub mod user;
 pub mod wheel;
 
 pub use anyhow;

@@ -11,6 +11,12 @@ use crate::process;
 /// The user that tests make, with ranges of ids in `/etc/subuid` and `/etc/subgid`, as `useradd` gives them.
 const NAME: &str = "wheelfarm-test";
 
+/// Puts a device that is open to all over the network's.
+const OPEN_DEVICE: &str = "if [ -e /dev/net/tun ]; then
+  mount -t tmpfs tmpfs /mnt && mknod -m 666 /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun && umount /mnt
+fi
+exec \"$@\"";
+
 /// An ordinary user with a home.
 #[derive(Debug, Clone)]
 pub struct User {
@@ -73,6 +79,26 @@ impl User {
             .env_remove("XDG_RUNTIME_DIR")
             .current_dir(&self.home);
         command
+    }
+
+    /// `command` with the network's device open to all, as it is on most machines: only for this command, in a namespace of
+    /// mounts. Containers of ordinary users reach the network through it.
+    pub fn with_device(command: &Command) -> Command {
+        let mut wrapped = Command::new("unshare");
+        wrapped
+            .args(["--mount", "sh", "-c", OPEN_DEVICE, "sh"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => wrapped.env(name, value),
+                None => wrapped.env_remove(name),
+            };
+        }
+        if let Some(directory) = command.get_current_dir() {
+            wrapped.current_dir(directory);
+        }
+        wrapped
     }
 
     /// Gives a file, or a directory with all that is in it, to this user.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::docker::Engine;
+use crate::ordinary::User;
 use crate::process::{run, wait_for};
-use crate::user::{OPEN_DEVICE, User};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Programs that containers may have as their first process; Debian's Podman brings none of them along.
@@ -104,18 +104,21 @@ fn prepare(directory: &Path, user: Option<&User>, registry_port: u16) -> Result<
     fs_err::write(settings.join("registries.conf"), registries)?;
     run(Command::new("chmod").arg("700").arg(directory.join("xdg")))?;
     let Some(user) = user else { return Ok(()) };
-    let own = ["run", "tmp", "xdg", "settings", "home", "storage"].map(|name| directory.join(name));
-    run(Command::new("chown")
-        .arg(&user.name)
-        .arg(directory)
-        .args(own))?;
+    for name in ["run", "tmp", "xdg", "settings", "home"] {
+        user.give(&directory.join(name))?;
+    }
+    // What is in it belongs to ids of containers.
+    let own = [directory, &directory.join("storage")];
+    run(Command::new("chown").arg(&user.name).args(own))?;
     Ok(())
 }
 
-/// The service, in namespaces for mounts and processes. With the process that starts it, it ends too.
+/// The service, in a namespace of processes. With the process that starts it, it ends too.
 fn command(directory: &Path, user: Option<&User>) -> Command {
     let settings = directory.join("settings");
+    let podman = user.map_or_else(|| Command::new("podman"), |user| user.command("podman"));
     let mut command = Command::new("setpriv");
+    // A shell stays the first process, as somebody has to bury what Podman leaves behind.
     command
         .args([
             "--pdeathsig",
@@ -125,23 +128,11 @@ fn command(directory: &Path, user: Option<&User>) -> Command {
             "--pid",
             "--fork",
         ])
-        .args(["--kill-child", "--mount-proc", "sh", "-c"]);
-    // A shell stays the first process, as somebody has to bury what Podman leaves behind.
-    command.args(["exec >log 2>&1; \"$@\"; exit", "sh"]);
-    if let Some(user) = user {
-        command
-            .args(["sh", "-c", OPEN_DEVICE, "sh"])
-            .args(user.switch());
-    }
-    command
-        .args([
-            "podman",
-            "--log-level",
-            "info",
-            "system",
-            "service",
-            "--time=0",
-        ])
+        .args(["--kill-child", "--mount-proc"])
+        .args(["sh", "-c", "exec >log 2>&1; \"$@\"; exit", "sh"])
+        .arg(podman.get_program())
+        .args(podman.get_args())
+        .args(["--log-level", "info", "system", "service", "--time=0"])
         .arg(format!("unix://{}", directory.join("sock").display()))
         .env("CONTAINERS_CONF", settings.join("containers.conf"))
         .env("CONTAINERS_STORAGE_CONF", settings.join("storage.conf"))
@@ -151,9 +142,9 @@ fn command(directory: &Path, user: Option<&User>) -> Command {
         )
         .env("XDG_RUNTIME_DIR", directory.join("xdg"))
         .env("HOME", directory.join("home"))
-        .current_dir(directory)
-        .stdin(Stdio::null());
-    command
+        .stdin(Stdio::null())
+        .current_dir(directory);
+    User::with_device(&command)
 }
 
 fn first_process() -> Result<String> {

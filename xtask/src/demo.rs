@@ -39,14 +39,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     steps.step("what must be installed", || {
         packages::install_for_demo(&executor)
     })?;
-    let wheelfarm = match variable("WHEELFARM_BIN") {
-        Some(program) => PathBuf::from(program),
-        None => {
-            steps.step("the release binary", || {
-                show(&mut cargo("build --release --package wheelfarm --locked"))
-            })?;
-            target.join("release/wheelfarm")
-        }
+    let wheelfarm = if let Some(program) = variable("WHEELFARM_BIN") {
+        PathBuf::from(program)
+    } else {
+        steps.step("the release binary", || {
+            show(&mut cargo("build --release --package wheelfarm --locked"))
+        })?;
+        target.join("release/wheelfarm")
     };
     let places = Places {
         executor,

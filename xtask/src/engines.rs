@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use wheelfarm_tests::anyhow::{Context, Result};
 use wheelfarm_tests::environment::target_directory;
+use wheelfarm_tests::ordinary::User;
 use wheelfarm_tests::podman::Podman;
-use wheelfarm_tests::user::User;
 
 use crate::packages;
 use crate::steps::{cargo, show};
@@ -44,10 +44,14 @@ impl Podmen {
         })
     }
 
+    /// Where that of root and that of an ordinary user listen.
+    pub(crate) fn hosts(&self) -> [String; 2] {
+        [self.root.host(), self.rootless.host()]
+    }
+
     /// Tells `command` of them.
     pub(crate) fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
-            .env("WHEELFARM_TEST_DOCKER", "1")
             .env("WHEELFARM_TEST_PODMAN", self.root.host())
             .env("WHEELFARM_TEST_ROOTLESS_PODMAN", self.rootless.host())
             .env(
@@ -58,7 +62,8 @@ impl Podmen {
 
     fn tests(&self, arguments: &[String]) -> Result<()> {
         let mut test = cargo("test --package wheelfarm-executor --test engines --locked --");
-        show(self.tell(test.args(arguments)))
+        test.args(arguments).env("WHEELFARM_TEST_DOCKER", "1");
+        show(self.tell(&mut test))
     }
 
     /// The sandbox again, as somebody who may do nothing on this machine.
@@ -75,13 +80,18 @@ impl Podmen {
         };
         let tests = copy(&tests, "engines")?;
         let launcher = copy(&launcher, "sandbox-launcher")?;
-        let mut command = self.user.command(place.path(), &tests);
+        let all = ["sandbox::".to_owned()];
+        let arguments = if arguments.is_empty() {
+            &all
+        } else {
+            arguments
+        };
+        let mut command = self.user.command(&tests);
         command
-            .args(["sandbox::"])
             .args(arguments)
-            .env("WHEELFARM_TEST_DOCKER", "1")
+            .env("WHEELFARM_TEST_SANDBOX", "1")
             .env("WHEELFARM_TEST_LAUNCHER", launcher);
-        show(&mut command)
+        show(&mut User::with_device(&command))
     }
 }
 

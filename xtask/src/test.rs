@@ -1,8 +1,11 @@
 //! Everything that must pass before a change is taken.
 
-use wheelfarm_tests::anyhow::{Result, bail};
-use wheelfarm_tests::environment::target_directory;
+use std::process::Command;
 
+use wheelfarm_tests::anyhow::{Result, bail};
+use wheelfarm_tests::environment::{is_root, target_directory};
+
+use crate::engines::Podmen;
 use crate::steps::{Steps, cargo, show};
 use crate::{bases, images, packages, remote_execution, runtime};
 
@@ -50,10 +53,31 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             remote_execution::buildbox(&wheelfarm)
         }
     })?;
+    let podmen = if is_root() {
+        Some(steps.step("Podman", Podmen::start)?)
+    } else {
+        steps.skip(
+            "Podman",
+            "only root can start it as itself and as another user",
+        );
+        None
+    };
+    let with_engines = |command: &mut Command| {
+        command.env("WHEELFARM_TEST_DOCKER", "1");
+        if let Some(podmen) = &podmen {
+            podmen.tell(command);
+        }
+    };
     steps.step("tests of the crates", || {
         let mut test = cargo("test --workspace --exclude wheelfarm-tests --locked");
-        show(test.env("WHEELFARM_TEST_DOCKER", "1"))
+        with_engines(&mut test);
+        show(&mut test)
     })?;
+    if let Some(podmen) = &podmen {
+        steps.step("the sandbox of an ordinary user", || {
+            podmen.tests_of_an_ordinary_user(&[])
+        })?;
+    }
     if all {
         steps.step("bases of final images", || bases::all(&wheelfarm, false))?;
     }
@@ -63,11 +87,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             test.env("WHEELFARM_TEST_MUSL", "1");
             test.env("WHEELFARM_TEST_CLUSTER", "1");
         }
-        show(
-            test.arg(THREADS)
-                .env("WHEELFARM_TEST_DOCKER", "1")
-                .env("WHEELFARM_BIN", &wheelfarm),
-        )
+        with_engines(&mut test);
+        show(test.arg(THREADS).env("WHEELFARM_BIN", &wheelfarm))
     })?;
     steps.step("examples of final images", || {
         runtime::check(&wheelfarm, all)

@@ -10,6 +10,7 @@ mod index;
 mod plan;
 mod remote;
 mod repair;
+mod sandbox;
 mod verdicts;
 mod wheels;
 
@@ -19,7 +20,7 @@ struct Bench {
     run: fn(&[String]) -> Result<()>,
 }
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench {
         name: "edit",
         help: "edit thousands of real ELF objects, beside patchelf",
@@ -49,6 +50,11 @@ const BENCHES: [Bench; 8] = [
         name: "remote",
         help: "Remote Execution beside the engines' own clients; `--only PART,...`, `--engine NAME`, `--actions N`",
         run: remote::run,
+    },
+    Bench {
+        name: "sandbox",
+        help: "start of a container: `docker run`, `podman run`, `crun run`, and each executor, as root and as an ordinary user",
+        run: sandbox::run,
     },
     Bench {
         name: "verdicts",

@@ -8,6 +8,18 @@ use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
 
 use crate::error::{error, hinted};
 
+/// What engines say that lack something, and what to do.
+const HINTS: [(&str, &str); 2] = [
+    (
+        "container-init binary not found",
+        "Podman needs a program that is the first process in containers: install `catatonit`.",
+    ),
+    (
+        "error setting rlimit",
+        "Podman may not raise limits as far as it wants to: name lower ones as `default_ulimits` in its containers.conf.",
+    ),
+];
+
 /// For `map_err`: the engine refused `what`, an infinitive: `create the container x`.
 pub(crate) fn engine(what: impl Display) -> impl FnOnce(Error) -> ExecutorError {
     move |source| {
@@ -21,13 +33,16 @@ pub(crate) fn engine(what: impl Display) -> impl FnOnce(Error) -> ExecutorError 
                 "Look whether the daemon still runs: `docker version`.",
             );
         }
-        error(
-            ExecutorErrorKind::Engine,
-            format!(
-                "the container engine could not {what}: {}",
-                detail(&source).trim_end_matches('.')
-            ),
-        )
+        let detail = detail(&source);
+        let message = format!(
+            "the container engine could not {what}: {}",
+            detail.trim_end_matches('.')
+        );
+        let hint = HINTS.iter().find(|(text, _)| detail.contains(text));
+        match hint {
+            Some((_, hint)) => hinted(ExecutorErrorKind::Engine, message, *hint),
+            None => error(ExecutorErrorKind::Engine, message),
+        }
     }
 }
 

@@ -16,6 +16,9 @@ install() {
     shared=/var/cache/apt
     options="-q -o Acquire::Retries=3 -o Dir::State::lists=$shared/lists -o Dir::Cache::pkgcache= -o Debug::NoLocking=1"
     if [ -f $dir/ca.pem ]; then options="$options -o Acquire::https::CaInfo=$dir/ca.pem"; fi
+    # Where the sandbox has one id only, there is no user that apt could become to download.
+    read -r first machine ids </proc/self/uid_map
+    if [ "$ids" = 1 ]; then options="$options -o APT::Sandbox::User=root"; fi
     set -- -y --no-install-recommends -- "$@"
     exec 9>$shared/wheelfarm.lock
     flock 9 || return

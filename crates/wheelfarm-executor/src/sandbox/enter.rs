@@ -1,12 +1,15 @@
 //! A shell in a container that was kept.
 
+use std::sync::Arc;
+
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use wheelfarm_build::action::ExecutorErrorKind;
 
 use crate::error::{Result, error, hinted, io};
 use crate::sandbox::Sandbox;
-use crate::sandbox::launch::{Running, Work};
+use crate::sandbox::launch::{Container, Running, Work};
+use crate::sandbox::place::{ACTIONS, Place};
 
 /// Says that it is there, and stays until it is ended.
 const WAIT: &str = "echo; exec 1>&-; while :; do sleep 3600; done";
@@ -14,10 +17,19 @@ const WAIT: &str = "echo; exec 1>&-; while :; do sleep 3600; done";
 impl Sandbox {
     /// Opens a shell in the kept container `name`, on the terminal of this process; returns the shell's exit code.
     pub async fn enter(&self, name: &str) -> Result<i32> {
+        // What the container's own run left of itself stands where it was.
+        let place = Place::new(Arc::clone(&self.shared), ACTIONS)?;
         let mut container = self.shared.kept_container(name)?;
         container.command = ["/bin/sh", "-c", WAIT].map(str::to_owned).into();
+        place.name.clone_into(&mut container.name);
+        place.path.clone_into(&mut container.place);
+        let code = self.shell(name, container).await;
+        place.close().await;
+        code
+    }
+
+    async fn shell(&self, name: &str, container: Container) -> Result<i32> {
         let (user, environment) = (container.user, container.environment.clone());
-        let directory = container.directory.clone();
         let machine = &self.shared.machine;
         let work = Work::Container(Box::new(container));
         let mut running = machine.start(&self.shared.directory, &work).await?;
@@ -26,10 +38,9 @@ impl Sandbox {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--target={process}"))
-            .args([
-                "--user", "--mount", "--pid", "--net", "--ipc", "--uts", "--root",
-            ])
-            .arg(format!("--wd={directory}"));
+            .args(["--user", "--mount", "--pid", "--net", "--ipc", "--uts"])
+            // Those of the container.
+            .args(["--root", "--wd"]);
         if machine.maps_several_ids() {
             command.args([format!("--setuid={user}"), format!("--setgid={user}")]);
         } else {

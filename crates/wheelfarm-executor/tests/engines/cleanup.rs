@@ -100,9 +100,15 @@ async fn a_sweep_removes_what_a_killed_process_left_and_nothing_else(engine: Eng
     // The same again is left of the dead.
     let dead = engine.left().await.len() - of_the_living.len();
     assert_eq!(dead, of_the_living.len());
-    assert_eq!(engine.tested.sweep().await, (dead, 1));
+    let swept = engine.tested.sweep().await;
     assert_eq!(engine.left().await, of_the_living);
-    assert_eq!(engine.tested.sweep().await, (0, 0));
+    if engine.kind == Kind::Sandbox {
+        // Other tests in its directory end meanwhile.
+        assert!(swept >= (dead, 1), "{swept:?}");
+    } else {
+        assert_eq!(swept, (dead, 1));
+        assert_eq!(engine.tested.sweep().await, (0, 0));
+    }
     // The tool that the victim stored is kept.
     let tool = Digest::of(tool(engine.runs.path()));
     let kept = engine.kept(&tool).await;

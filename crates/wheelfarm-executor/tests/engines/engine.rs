@@ -19,9 +19,6 @@ use wheelfarm_types::Arch;
 
 use crate::tested::Tested;
 
-/// Asks for the tests with Docker and those with the sandbox.
-const ASKED_FOR: &str = "WHEELFARM_TEST_DOCKER";
-
 /// What runs the containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -59,8 +56,9 @@ impl Kind {
 
     fn is_asked_for(self) -> bool {
         match self {
-            Self::Docker | Self::Sandbox => variable(ASKED_FOR).is_some_and(|value| value == "1"),
+            Self::Docker => is_on("WHEELFARM_TEST_DOCKER"),
             Self::Podman | Self::RootlessPodman => self.host().is_some(),
+            Self::Sandbox => is_on("WHEELFARM_TEST_DOCKER") || is_on("WHEELFARM_TEST_SANDBOX"),
         }
     }
 
@@ -116,6 +114,10 @@ impl Kind {
 )]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn is_on(name: &str) -> bool {
+    variable(name).is_some_and(|value| value == "1")
 }
 
 /// The user that runs the tests.

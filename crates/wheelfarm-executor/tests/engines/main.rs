@@ -2,8 +2,9 @@
 //!
 //! `cargo xtask engines` makes all of them ready and runs this; arguments go to the test program, so
 //! `cargo xtask engines podman::` is Podman's part of it. By hand, `WHEELFARM_TEST_DOCKER=1` asks for Docker and the
-//! sandbox, and `WHEELFARM_TEST_PODMAN` and `WHEELFARM_TEST_ROOTLESS_PODMAN` say where Podman listens; what is not asked
-//! for is skipped. Needs mmdebstrap and a Debian mirror the first time.
+//! sandbox, `WHEELFARM_TEST_SANDBOX=1` for the sandbox alone, and `WHEELFARM_TEST_PODMAN` and
+//! `WHEELFARM_TEST_ROOTLESS_PODMAN` say where Podman listens; what is not asked for is skipped. Needs mmdebstrap and a
+//! Debian mirror the first time.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
