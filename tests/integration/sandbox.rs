@@ -4,10 +4,14 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use wheelfarm_tests::absent::without_docker;
+use wheelfarm_tests::bare::BareRuntime;
 use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::ordinary::User;
-use wheelfarm_tests::process::start;
+use wheelfarm_tests::postgres::Postgres;
+use wheelfarm_tests::process::{run, start};
+use wheelfarm_tests::psycopg2::query_over_tls;
 use wheelfarm_tests::sandbox::Sandbox;
 use wheelfarm_tests::sdist::Sdist;
 
@@ -15,26 +19,52 @@ use crate::support::{failed, files, main_job, needs_docker, only};
 
 /// One column of the main job.
 const JOB: [&str; 3] = ["psycopg2", "--python", "3.11"];
+/// Where the engine listens if nothing else is said.
+const SOCKET: &str = "/var/run/docker.sock";
 /// Nobody listens there.
 const NOWHERE: &str = "unix:///nowhere/docker.sock";
 
 #[test]
-fn without_docker_the_sandbox_builds_the_same_bytes() {
+fn where_docker_is_absent_the_sandbox_builds_the_same_bytes() {
     needs_docker!();
     let docker = main_job().report.wheel("psycopg2", "3.11").unwrap();
     let sandbox = Sandbox::shared().unwrap();
-    let farm = sandbox.farm().unwrap().with("DOCKER_HOST", NOWHERE);
+    let farm = sandbox.farm().unwrap().without_docker();
     let run = farm.build(JOB).unwrap();
     let report = run.success().unwrap();
     let first = run.stderr.lines().next().unwrap_or_default();
     assert!(first.starts_with("builds run in the sandbox ("), "{first}");
-    assert!(first.contains(NOWHERE), "it does not say why: {first}");
+    assert!(first.contains(SOCKET), "it does not say why: {first}");
     let wheel = report.wheel("psycopg2", "3.11").unwrap();
     assert_eq!(wheel.origin, "built");
     assert_eq!(
         (&wheel.filename, &wheel.sha256),
         (&docker.filename, &docker.sha256)
     );
+
+    // Nor do the proofs need an engine: this runtime is run by another program.
+    let runtime = BareRuntime::of_sandbox(sandbox.directory(), "debian-12").unwrap();
+    runtime.is_bare().unwrap();
+    let postgres = Postgres::start().unwrap();
+    let query = query_over_tls(&runtime, &postgres, &wheel.path).unwrap();
+    assert!(query.tls.starts_with("TLSv1."), "{query:?}");
+    assert!(query.outside.is_empty(), "{query:?}");
+}
+
+#[test]
+fn docker_can_be_hidden_from_a_command() {
+    needs_docker!();
+    let mut look = Command::new("sh");
+    // The shell's own search, and a connection.
+    look.args([
+        "-c",
+        "command -v docker || curl --silent --unix-socket \"$0\" http://engine/_ping || echo absent",
+        SOCKET,
+    ]);
+    let seen = run(&mut look).unwrap();
+    let hidden = run(&mut without_docker(&look)).unwrap();
+    assert_eq!(hidden.trim(), "absent");
+    assert_ne!(seen.trim(), "absent");
 }
 
 #[test]
@@ -42,7 +72,7 @@ fn an_ordinary_user_builds_the_same_bytes() {
     needs_docker!();
     let docker = main_job().report.wheel("psycopg2", "3.11").unwrap();
     let user = Sandbox::ordinary().unwrap();
-    let farm = user.farm().unwrap().with("DOCKER_HOST", NOWHERE);
+    let farm = user.farm().unwrap().without_docker();
     let report = farm.build(JOB).unwrap().success().unwrap();
     let wheel = report.wheel("psycopg2", "3.11").unwrap();
     assert_eq!(wheel.origin, "built");

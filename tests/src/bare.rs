@@ -1,9 +1,10 @@
 //! Python in a bare runtime container: the release's Python and nothing else, no pip, no compiler, no libraries.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::bubble;
 use crate::docker::{ContainerRun, Engine};
 use crate::environment::architecture;
 
@@ -29,17 +30,36 @@ LD_BIND_NOW=1 PYTHONPATH=/wf/site exec python3 -B /wf/main.py
 /// The bare runtime that goes with a builder image.
 #[derive(Debug, Clone)]
 pub struct BareRuntime {
-    engine: Engine,
+    way: Way,
     image: String,
+}
+
+/// What runs its containers.
+#[derive(Debug, Clone)]
+enum Way {
+    /// The engine that has the image.
+    Engine(Engine),
+    /// Bubblewrap, on the image's root file system.
+    Bubblewrap(PathBuf),
 }
 
 impl BareRuntime {
     /// The runtime for wheels built in `image`: `debian-12`.
     pub fn of(engine: &Engine, image: &str) -> Self {
         Self {
-            engine: engine.clone(),
-            image: format!("wheelfarm/{image}-runtime:{}", architecture()),
+            way: Way::Engine(engine.clone()),
+            image: name(image),
         }
+    }
+
+    /// The runtime for wheels built in `image`, out of the sandbox in `directory`. No engine is asked, nor the sandbox's
+    /// own program.
+    pub fn of_sandbox(directory: &Path, image: &str) -> Result<Self> {
+        let image = name(image);
+        Ok(Self {
+            way: Way::Bubblewrap(bubble::root(directory, &image)?),
+            image,
+        })
     }
 
     /// Runs `program` with `wheels` installed; returns what it printed. An error if it fails.
@@ -81,11 +101,17 @@ impl BareRuntime {
 
     /// Checks that there is nothing in the runtime that could help a wheel which is not whole.
     pub fn is_bare(&self) -> Result<()> {
-        let look = "find / -xdev '(' -name 'libpq.so*' -o -name 'libxml2.so*' -o -name 'libyaml*.so*' -o -name pip -o -name 'x86_64-linux-gnu-gcc*' ')' -not -path '/proc/*'; command -v cc gcc ld || true";
+        // The C library shows that the search has been everywhere. Not by file system: each directory may be one.
+        let look = "find / '(' -path /proc -o -path /sys -o -path /dev ')' -prune -o '(' -name libc.so.6 -o -name 'libpq.so*' -o -name 'libxml2.so*' -o -name 'libyaml*.so*' -o -name pip -o -name 'x86_64-linux-gnu-gcc*' ')' -print; command -v cc gcc ld || true";
         let found = self.run(&["sh", "-c", look], Vec::new(), false)?;
+        let (libc, helpful): (Vec<_>, Vec<_>) = found
+            .lines()
+            .filter(|line| !line.is_empty())
+            .partition(|line| line.ends_with("/libc.so.6"));
+        ensure!(!libc.is_empty(), "{} could not be searched", self.image);
         ensure!(
-            found.trim().is_empty(),
-            "{} is not bare: {found}",
+            helpful.is_empty(),
+            "{} is not bare: {helpful:?}",
             self.image
         );
         Ok(())
@@ -115,8 +141,20 @@ impl BareRuntime {
             host_network,
             files,
         };
-        let (code, text) = self.engine.run(&run)?;
-        ensure!(code == 0, "in {} (exit code {code}):\n{text}", self.image);
-        Ok(text)
+        match &self.way {
+            Way::Engine(engine) => {
+                let (code, text) = engine.run(&run)?;
+                ensure!(code == 0, "in {} (exit code {code}):\n{text}", self.image);
+                Ok(text)
+            }
+            Way::Bubblewrap(root) => {
+                bubble::run_on(root, &run).with_context(|| format!("in {}", self.image))
+            }
+        }
     }
+}
+
+/// The image's name: `wheelfarm/debian-12-runtime:x86_64`.
+fn name(image: &str) -> String {
+    format!("wheelfarm/{image}-runtime:{}", architecture())
 }

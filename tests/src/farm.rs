@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::absent::without_docker;
 use crate::environment::{architecture, binary, kept_directory, repository, scratch_directory};
 use crate::ordinary::User;
 use crate::process::{self, Running};
@@ -28,6 +29,8 @@ pub struct Farm {
     environment: Vec<(String, String)>,
     /// Who runs the program, if not whoever runs the tests.
     user: Option<User>,
+    /// Whether Docker is there.
+    has_docker: bool,
 }
 
 /// What a run of the program left.
@@ -83,6 +86,7 @@ impl Farm {
             store,
             environment: Vec::new(),
             user: None,
+            has_docker: true,
         })
     }
 
@@ -90,6 +94,13 @@ impl Farm {
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Hides Docker from all runs: only root can.
+    #[must_use]
+    pub fn without_docker(mut self) -> Self {
+        self.has_docker = false;
         self
     }
 
@@ -134,6 +145,9 @@ impl Farm {
             .env("WHEELFARM_CACHE", self.cache())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.work());
+        if !self.has_docker {
+            return Ok(without_docker(&command));
+        }
         Ok(command)
     }
 

@@ -2,13 +2,15 @@
 //! made with other programs' eyes.
 //!
 //! Everything here is real: the engine's own API ([`docker`]), PostgreSQL from Debian's package ([`postgres`]),
-//! `auditwheel` ([`auditwheel`]), bare runtime containers ([`bare`]). Only the package index that serves broken
+//! `auditwheel` ([`auditwheel`]), bare runtime containers ([`bare`]), the absence of Docker ([`absent`]). Only the package index that serves broken
 //! packages is ours ([`index`]), and a farm for thousands of jobs is made up ([`synthetic`]).
 
+pub mod absent;
 pub mod asking;
 pub mod auditwheel;
 pub mod bare;
 pub mod browser;
+mod bubble;
 pub mod clients;
 pub mod compiled;
 pub mod daemon;

@@ -1,13 +1,14 @@
 //! The main job from nothing: builds psycopg2 for three Pythons and proves what comes out.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use wheelfarm_tests::anyhow::{Context, Result, bail, ensure};
-use wheelfarm_tests::environment::{repository, target_directory};
+use wheelfarm_tests::environment::{repository, target_directory, variable};
 use wheelfarm_tests::process::words;
 use wheelfarm_tests::report::Report;
 
+use crate::executor::Executor;
 use crate::steps::{Steps, cargo, show};
 use crate::{images, packages, prove, table};
 
@@ -15,27 +16,46 @@ const JOB: [&str; 4] = ["build", "psycopg2", "--python", "3.9,3.11,3.13"];
 
 /// Where the demo puts things: a store of its own, so that it always shows a first run.
 struct Places {
+    executor: Executor,
     wheelfarm: PathBuf,
     store: PathBuf,
     cache: PathBuf,
     out: PathBuf,
 }
 
-pub(crate) fn run() -> Result<()> {
-    let mut steps = Steps::default();
-    steps.step("what must be installed", packages::install)?;
-    steps.step("the release binary", || {
-        show(&mut cargo("build --release --package wheelfarm --locked"))
-    })?;
+/// `cargo xtask demo [--executor docker|sandbox]`: without the option, where the program would build. The program is a
+/// release build, made first, or the one that `WHEELFARM_BIN` names.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let target = target_directory()?;
+    let sandbox = target.join("demo/sandbox");
+    let executor = match arguments.as_slice() {
+        [] => Executor::there_is(sandbox),
+        ["--executor", "docker"] => Executor::docker()?,
+        ["--executor", "sandbox"] => Executor::Sandbox(sandbox),
+        _ => bail!("usage: cargo xtask demo [--executor docker|sandbox]"),
+    };
+    let mut steps = Steps::default();
+    steps.step("what must be installed", || {
+        packages::install_for_demo(&executor)
+    })?;
+    let wheelfarm = if let Some(program) = variable("WHEELFARM_BIN") {
+        PathBuf::from(program)
+    } else {
+        steps.step("the release binary", || {
+            show(&mut cargo("build --release --package wheelfarm --locked"))
+        })?;
+        target.join("release/wheelfarm")
+    };
     let places = Places {
-        wheelfarm: target.join("release/wheelfarm"),
+        executor,
+        wheelfarm,
         store: target.join("demo/store"),
         cache: target.join("demo/cache"),
         out: target.join("demo/wheelhouse"),
     };
     steps.step("builder images and bare runtimes", || {
-        images::build_missing(&places.wheelfarm)
+        images::build_missing_of(&places.executor, &places.wheelfarm)
     })?;
     let first = steps.step("the main job, from an empty store", || {
         for directory in [&places.store, &places.cache, &places.out] {
@@ -45,7 +65,7 @@ pub(crate) fn run() -> Result<()> {
         }
         build(&places)
     })?;
-    let proofs = steps.step("proofs", || prove::all(&first))?;
+    let proofs = steps.step("proofs", || prove::all(&places.executor, &first))?;
     let second = steps.step("the main job again, warm", || build(&places))?;
     is_warm(&first, &second)?;
 
@@ -65,7 +85,7 @@ pub(crate) fn run() -> Result<()> {
 
 /// The real thing, progress shown.
 fn build(places: &Places) -> Result<Report> {
-    let mut command = Command::new(&places.wheelfarm);
+    let mut command = places.executor.command(&places.wheelfarm);
     command
         .args(JOB)
         .arg("--out")

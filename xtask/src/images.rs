@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use wheelfarm_tests::anyhow::{Result, bail};
-use wheelfarm_tests::docker::Engine;
-use wheelfarm_tests::environment::{architecture, kept_directory, target_directory};
+use wheelfarm_tests::environment::{kept_directory, target_directory};
 
+use crate::executor::Executor;
 use crate::steps::{cargo, show};
 use crate::{bases, remote_execution};
 
@@ -33,15 +33,16 @@ fn program() -> Result<PathBuf> {
     Ok(target_directory()?.join("debug/wheelfarm"))
 }
 
-/// Makes the images that the engine does not have yet, with the bare runtimes that go with them.
+/// Makes the images that the Docker engine does not have yet, with the bare runtimes that go with them.
 pub(crate) fn build_missing(wheelfarm: &Path) -> Result<()> {
-    let engine = Engine::connect()?;
+    build_missing_of(&Executor::docker()?, wheelfarm)
+}
+
+/// Makes the images that `executor` does not have yet, with the bare runtimes that go with them.
+pub(crate) fn build_missing_of(executor: &Executor, wheelfarm: &Path) -> Result<()> {
     let mut missing = Vec::new();
     for name in NAMES {
-        let arch = architecture();
-        let builder = engine.has_image(&format!("wheelfarm/{name}:{arch}"))?;
-        let runtime = engine.has_image(&format!("wheelfarm/{name}-runtime:{arch}"))?;
-        if builder && runtime {
+        if executor.has_image(wheelfarm, name)? {
             eprintln!("{name} is here");
         } else {
             missing.push(name);
@@ -50,11 +51,8 @@ pub(crate) fn build_missing(wheelfarm: &Path) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    show(
-        Command::new(wheelfarm)
-            .args(["images", "build"])
-            .args(missing),
-    )
+    let mut build = executor.command(wheelfarm);
+    show(build.args(["images", "build"]).args(missing))
 }
 
 /// A store with nothing but `versions` of Python, compiled for the builder image `name`. Compiling takes minutes, so it is

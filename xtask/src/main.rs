@@ -9,6 +9,7 @@ mod bases;
 mod bench;
 mod demo;
 mod engines;
+mod executor;
 mod fuzz;
 mod images;
 mod packages;
@@ -21,7 +22,7 @@ mod test;
 
 use std::process::ExitCode;
 
-use wheelfarm_tests::anyhow::{Result, bail};
+use wheelfarm_tests::anyhow::Result;
 
 struct Command {
     name: &'static str,
@@ -32,8 +33,8 @@ struct Command {
 const COMMANDS: [Command; 9] = [
     Command {
         name: "demo",
-        help: "run the main job, psycopg2 for three Pythons, from nothing, and prove what it makes",
-        run: |arguments| none(arguments).and_then(|()| demo::run()),
+        help: "run the main job, psycopg2 for three Pythons, from nothing, and prove what it makes, in Docker if it answers, else in the sandbox; `--executor docker|sandbox`: there",
+        run: demo::run,
     },
     Command {
         name: "test",
@@ -94,13 +95,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn none(arguments: &[String]) -> Result<()> {
-    if let Some(argument) = arguments.first() {
-        bail!("this command takes no `{argument}`");
-    }
-    Ok(())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "like every command")]

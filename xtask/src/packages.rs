@@ -7,6 +7,7 @@ use wheelfarm_tests::docker::Engine;
 use wheelfarm_tests::environment::is_root;
 use wheelfarm_tests::process::is_installed;
 
+use crate::executor::Executor;
 use crate::steps::show;
 
 /// How one sees that a package is there.
@@ -23,7 +24,8 @@ struct Package {
     sign: Sign,
 }
 
-const PACKAGES: [Package; 21] = [
+/// What the demo needs wherever it builds.
+const FOR_DEMO: [Package; 5] = [
     Package {
         name: "mmdebstrap",
         purpose: "makes builder images",
@@ -49,6 +51,34 @@ const PACKAGES: [Package; 21] = [
         purpose: "downloads from the package index",
         sign: Sign::PythonModules("pip"),
     },
+];
+
+/// What it needs beside them where it builds in the sandbox.
+const FOR_SANDBOX: [Package; 4] = [
+    Package {
+        name: "crun",
+        purpose: "runs containers of the sandbox",
+        sign: Sign::Program("crun"),
+    },
+    Package {
+        name: "uidmap",
+        purpose: "gives containers of ordinary users their ids",
+        sign: Sign::Program("newuidmap"),
+    },
+    Package {
+        name: "slirp4netns",
+        purpose: "gives containers of ordinary users a network",
+        sign: Sign::Program("slirp4netns"),
+    },
+    Package {
+        name: "bubblewrap",
+        purpose: "runs proofs where there is no engine",
+        sign: Sign::Program("bwrap"),
+    },
+];
+
+/// What tests need beside them.
+const FOR_TESTS: [Package; 13] = [
     Package {
         name: "docker-registry",
         purpose: "images are pulled from it in tests",
@@ -90,24 +120,9 @@ const PACKAGES: [Package; 21] = [
         sign: Sign::Program("runc"),
     },
     Package {
-        name: "crun",
-        purpose: "runs containers of the sandbox",
-        sign: Sign::Program("crun"),
-    },
-    Package {
         name: "tini",
         purpose: "the first process in Podman's containers",
         sign: Sign::Program("tini"),
-    },
-    Package {
-        name: "uidmap",
-        purpose: "gives containers of ordinary users their ids",
-        sign: Sign::Program("newuidmap"),
-    },
-    Package {
-        name: "slirp4netns",
-        purpose: "gives containers of ordinary users a network",
-        sign: Sign::Program("slirp4netns"),
     },
     Package {
         name: "containernetworking-plugins",
@@ -157,9 +172,17 @@ const FOR_INDEX: [Package; 4] = [
 
 /// Makes sure that all packages are there and that the engine answers.
 pub(crate) fn install() -> Result<()> {
-    install_missing(&PACKAGES)?;
+    install_missing(FOR_DEMO.iter().chain(&FOR_SANDBOX).chain(&FOR_TESTS))?;
     Engine::connect()?;
     Ok(())
+}
+
+/// Makes sure that all packages are there that the demo needs to build with `executor`.
+pub(crate) fn install_for_demo(executor: &Executor) -> Result<()> {
+    match executor {
+        Executor::Docker(_) => install_missing(&FOR_DEMO),
+        Executor::Sandbox(_) => install_missing(FOR_DEMO.iter().chain(&FOR_SANDBOX)),
+    }
 }
 
 /// Makes sure that all packages are there that `bench index` needs.
@@ -167,9 +190,9 @@ pub(crate) fn install_for_index() -> Result<()> {
     install_missing(&FOR_INDEX)
 }
 
-fn install_missing(packages: &[Package]) -> Result<()> {
+fn install_missing<'a>(packages: impl IntoIterator<Item = &'a Package>) -> Result<()> {
     let missing: Vec<_> = packages
-        .iter()
+        .into_iter()
         .filter(|package| !package.sign.is_there())
         .collect();
     for package in &missing {

@@ -2,29 +2,28 @@
 
 use wheelfarm_tests::anyhow::{Context, Result, ensure};
 use wheelfarm_tests::auditwheel::AuditWheel;
-use wheelfarm_tests::bare::BareRuntime;
-use wheelfarm_tests::docker::Engine;
 use wheelfarm_tests::postgres::Postgres;
 use wheelfarm_tests::psycopg2::query_over_tls;
 use wheelfarm_tests::report::{Report, ReportedWheel};
 use wheelfarm_tests::sha256;
 
+use crate::executor::Executor;
+
 /// What was found for one wheel, in words.
 pub(crate) type Findings = Vec<String>;
 
-/// Proves every wheel; an error if one does not hold.
-pub(crate) fn all(report: &Report) -> Result<Vec<Findings>> {
+/// Proves every wheel, with the bare runtimes of `executor`; an error if one does not hold.
+pub(crate) fn all(executor: &Executor, report: &Report) -> Result<Vec<Findings>> {
     ensure!(
         report.wheels.len() == 3,
         "there are {} wheels, not three",
         report.wheels.len()
     );
-    let engine = Engine::connect()?;
     let reference = AuditWheel::install()?;
     let postgres = Postgres::start()?;
     let prove = |wheel| {
         let found =
-            one(&engine, &reference, &postgres, wheel).with_context(|| wheel.filename.clone())?;
+            one(executor, &reference, &postgres, wheel).with_context(|| wheel.filename.clone())?;
         eprintln!("{}: {}", wheel.filename, found.join("; "));
         Ok(found)
     };
@@ -32,7 +31,7 @@ pub(crate) fn all(report: &Report) -> Result<Vec<Findings>> {
 }
 
 fn one(
-    engine: &Engine,
+    executor: &Executor,
     reference: &AuditWheel,
     postgres: &Postgres,
     wheel: &ReportedWheel,
@@ -48,7 +47,7 @@ fn one(
         "the farm could not import it: {proof:?}"
     );
 
-    let runtime = BareRuntime::of(engine, &wheel.image);
+    let runtime = executor.bare_runtime(&wheel.image)?;
     runtime.is_bare()?;
     let query = query_over_tls(&runtime, postgres, &wheel.path)?;
     ensure!(

@@ -157,7 +157,6 @@ async fn container(
             memory: limits.memory.min(capacity.memory),
             pids: limits.pids,
         }),
-        terminal: false,
     })
 }
 

@@ -268,7 +268,6 @@ async fn container(
         user: 0,
         network: true,
         limits: None,
-        terminal: false,
     })
 }
 

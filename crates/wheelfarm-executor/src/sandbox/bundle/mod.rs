@@ -9,9 +9,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::sandbox::launch::{Bounds, Container};
+use crate::wrapper::HOST_NAME;
 use seccomp::Ownership;
 
-const HOSTNAME: &str = "wheelfarm";
 /// What Docker gives; more in shared memory than that, and a build would not work there.
 const SHM_SIZE: u64 = 64 << 20;
 /// What package managers need to own, to hand over and to look into files, and to change the user for a download.
@@ -99,10 +99,10 @@ pub(crate) fn spec(container: &Container, around: &Surroundings<'_>) -> serde_js
     };
     Ok(json!({
         "ociVersion": "1.0.2",
-        "hostname": HOSTNAME,
+        "hostname": HOST_NAME,
         "root": { "path": around.root, "readonly": container.upper.is_none() },
         "process": {
-            "terminal": container.terminal,
+            "terminal": false,
             "user": { "uid": container.user, "gid": container.user, "additionalGids": [] },
             "args": container.command,
             "env": container.environment,

@@ -35,7 +35,6 @@ fn container(user: u32) -> Container {
             memory: 1 << 20,
             pids: 9,
         }),
-        terminal: false,
     }
 }
 

@@ -16,9 +16,11 @@ mod making;
 mod manifest;
 mod names;
 mod pull;
+mod reach;
 mod record;
 mod registry;
 mod tidy;
+mod token;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

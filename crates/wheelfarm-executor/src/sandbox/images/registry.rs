@@ -2,12 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use oci_client::client::{
-    Certificate, CertificateEncoding, ClientConfig, ClientProtocol, SizedStream,
-};
+use oci_client::client::SizedStream;
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
@@ -15,14 +12,12 @@ use tokio::sync::OnceCell;
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
 use wheelfarm_types::Digest;
 
+use super::reach::Reach;
+use super::token;
 use crate::docker::RegistryLogin;
 use crate::error::{Result, error, hinted};
 use crate::network::HostNetwork;
 
-/// How long a registry may take to answer, and for each piece of an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(20);
-const AGENT: &str = concat!("wheelfarm/", env!("CARGO_PKG_VERSION"));
 /// What manifests are understood.
 const MANIFESTS: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
@@ -45,6 +40,7 @@ pub fn no_login() -> RegistryLogins {
 /// The registry of one image.
 pub(super) struct Registry {
     client: Client,
+    reach: Reach,
     logins: RegistryLogins,
     /// Asked for only when the registry is.
     login: OnceCell<RegistryAuth>,
@@ -73,7 +69,8 @@ impl Registry {
         network: &HostNetwork,
         logins: RegistryLogins,
     ) -> Result<Self> {
-        let client = Client::try_from(configuration(reference.resolve_registry(), network)?);
+        let reach = Reach::of(reference.resolve_registry(), network)?;
+        let client = Client::try_from(reach.for_images());
         let client = client.map_err(|source| {
             let message = format!(
                 "the client of registries cannot be set up: {}",
@@ -83,6 +80,7 @@ impl Registry {
         })?;
         Ok(Self {
             client,
+            reach,
             logins,
             login: OnceCell::new(),
             reference,
@@ -137,19 +135,17 @@ impl Registry {
             let (logins, name) = (Arc::clone(&self.logins), registry.to_owned());
             let asked = tokio::task::spawn_blocking(move || logins(&name)).await;
             let login = asked.unwrap_or_else(|source| Err(source.to_string()));
-            let login = login.map_err(|message| {
-                error(ExecutorErrorKind::ImageUnavailable, message)
-            })?;
+            let login =
+                login.map_err(|message| error(ExecutorErrorKind::ImageUnavailable, message))?;
             match login {
                 None => Ok(RegistryAuth::Anonymous),
                 Some(RegistryLogin::Password { username, password }) => {
                     Ok(RegistryAuth::Basic(username, password))
                 }
-                Some(RegistryLogin::Token(_)) => Err(hinted(
-                    ExecutorErrorKind::ImageUnavailable,
-                    format!("Docker is logged in at {registry} with an identity token, which is not supported here"),
-                    format!("Log in with a name and a password: `docker login {registry}`."),
-                )),
+                Some(RegistryLogin::Token(token)) => {
+                    let bought = token::exchange(&self.reach, &self.reference, &token).await;
+                    bought.map(RegistryAuth::Bearer)
+                }
             }
         });
         login.await
@@ -191,73 +187,6 @@ impl Registry {
             format!("{} cannot be used: {reason}", self.reference),
         )
     }
-}
-
-fn configuration(registry: &str, network: &HostNetwork) -> Result<ClientConfig> {
-    let mut certificates = Vec::new();
-    if let Some(path) = &network.ca_bundle {
-        let pem = fs_err::read_to_string(path).map_err(crate::error::io("read certificates"))?;
-        certificates = certificates_in(&pem);
-    }
-    let proxy = |scheme: &str| {
-        [format!("{scheme}_proxy"), "all_proxy".to_owned()]
-            .into_iter()
-            .flat_map(|name| [name.to_ascii_uppercase(), name])
-            .find_map(|name| network.proxies.get(&name).cloned())
-            .filter(|proxy| !proxy.is_empty())
-    };
-    let is_local = is_local(registry);
-    let mut no_proxy = ["no_proxy", "NO_PROXY"]
-        .iter()
-        .find_map(|name| network.proxies.get(*name).cloned())
-        .unwrap_or_default();
-    if is_local {
-        // No proxy has a way to this machine.
-        no_proxy = format!("{no_proxy},{}", host(registry));
-    }
-    Ok(ClientConfig {
-        // As Docker has it: only who is on this machine may speak in the clear.
-        protocol: if is_local {
-            ClientProtocol::HttpsExcept(vec![registry.to_owned()])
-        } else {
-            ClientProtocol::Https
-        },
-        extra_root_certificates: certificates,
-        read_timeout: Some(PATIENCE),
-        connect_timeout: Some(CONNECT),
-        user_agent: AGENT,
-        https_proxy: proxy("https"),
-        http_proxy: proxy("http"),
-        no_proxy: Some(no_proxy),
-        ..ClientConfig::default()
-    })
-}
-
-/// The certificates in a bundle, each as a file of its own.
-fn certificates_in(pem: &str) -> Vec<Certificate> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    pem.split(BEGIN)
-        .skip(1)
-        .map(|rest| Certificate {
-            encoding: CertificateEncoding::Pem,
-            data: format!("{BEGIN}{rest}").into_bytes(),
-        })
-        .collect()
-}
-
-/// Whether a registry is on this machine.
-fn is_local(registry: &str) -> bool {
-    let host = host(registry);
-    let address = host.parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-/// The host of a registry, without its port.
-fn host(registry: &str) -> &str {
-    if let Some(rest) = registry.strip_prefix('[') {
-        return rest.split(']').next().unwrap_or(rest);
-    }
-    registry.split(':').next().unwrap_or(registry)
 }
 
 /// Whether nothing answered, rather than somebody who refused.
@@ -324,50 +253,5 @@ mod tests {
         assert_eq!(reference.digest(), Some(&pinned[15..]));
         let error = parse("not a reference").unwrap_err();
         assert_eq!(error.kind, ExecutorErrorKind::ImageUnavailable);
-    }
-
-    #[test]
-    fn only_this_machine_is_spoken_to_in_the_clear() {
-        for registry in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1:1",
-            "127.3.2.1",
-            "[::1]:5000",
-        ] {
-            assert!(is_local(registry), "{registry}");
-        }
-        for registry in [
-            "localhost.example.org",
-            "quay.io",
-            "10.0.0.1:5000",
-            "128.0.0.1",
-        ] {
-            assert!(!is_local(registry), "{registry}");
-        }
-    }
-
-    #[test]
-    fn proxies_and_certificates_of_the_machine_count() {
-        let directory = tempfile::tempdir().unwrap();
-        let bundle = directory.path().join("ca.pem");
-        let one = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
-        fs_err::write(&bundle, format!("# Some CA\n{one}{one}")).unwrap();
-        let network = HostNetwork {
-            ca_bundle: Some(bundle),
-            proxies: [
-                ("https_proxy".to_owned(), "http://p:1".to_owned()),
-                ("no_proxy".to_owned(), "a".to_owned()),
-            ]
-            .into(),
-            ..HostNetwork::default()
-        };
-        let config = configuration("localhost:5000", &network).unwrap();
-        assert_eq!(config.extra_root_certificates.len(), 2);
-        assert_eq!(config.https_proxy.as_deref(), Some("http://p:1"));
-        assert_eq!(config.http_proxy, None);
-        assert_eq!(config.no_proxy.as_deref(), Some("a,localhost"));
-        let config = configuration("quay.io", &network).unwrap();
-        assert_eq!(config.no_proxy.as_deref(), Some("a"));
     }
 }

@@ -52,8 +52,6 @@ pub(crate) struct Container {
     pub(crate) network: bool,
     /// Bounds of what it may use; none for trusted work like the installation of packages.
     pub(crate) limits: Option<Bounds>,
-    /// Whether it speaks to the terminal of whoever started it, and not to pipes.
-    pub(crate) terminal: bool,
 }
 
 /// A file or directory from outside.

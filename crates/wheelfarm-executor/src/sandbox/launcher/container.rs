@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 
 use fs_err as fs;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -60,11 +60,7 @@ pub(crate) fn run(launch: &Launch, container: &Container) -> Result<u8> {
 
     unshare(UnshareFlags::NEWPID, "make a process namespace")?;
     let mut command = init::command(&bundle);
-    if container.terminal {
-        terminal(&mut command)?;
-    } else {
-        command.stdin(Stdio::null());
-    }
+    command.stdin(Stdio::null());
     say(said::RUNNING)?;
     let mut child = command
         .spawn()
@@ -88,20 +84,6 @@ fn files(place: &Path, container: &Container) -> Result<Vec<String>> {
 
 fn write(path: &Path, content: &str) -> Result<()> {
     fs::write(path, content).map_err(|error| error.to_string())
-}
-
-/// Lets `command` speak to the terminal: stdin and stdout are ours.
-fn terminal(command: &mut Command) -> Result<()> {
-    let open = || {
-        fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/tty")
-            .map(|file| Stdio::from(file.into_file()))
-            .map_err(|error| format!("open the terminal: {error}"))
-    };
-    command.stdin(open()?).stdout(open()?).stderr(open()?);
-    Ok(())
 }
 
 /// Waits for the end of `child`, or of our input: then kills it first.

@@ -184,7 +184,6 @@ impl Machine {
                 memory: 256 << 20,
                 pids: 64,
             }),
-            terminal: false,
         };
         let work = Work::Container(Box::new(container));
         let tried = self.to_the_end(directory, &work).await;

@@ -38,7 +38,7 @@ impl Machine {
             place = Some(directory.join(&container.place));
         }
 
-        let mut child = self.spawn(directory, has_terminal(work))?;
+        let mut child = self.spawn(directory)?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
@@ -82,18 +82,16 @@ impl Machine {
         ))
     }
 
-    fn spawn(&self, directory: &Path, terminal: bool) -> Result<Child> {
+    fn spawn(&self, directory: &Path) -> Result<Child> {
         let mut command = Command::new(&self.launcher.program);
         command
             .args(&self.launcher.arguments)
             .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        if !terminal {
+            .stderr(Stdio::piped())
             // What is typed at the terminal is for us: we end containers in our own time.
-            command.process_group(0);
-        }
+            .process_group(0);
         let program = self.launcher.program.display();
         command.spawn().map_err(io(format!("start {program}")))
     }
@@ -124,10 +122,6 @@ impl Machine {
         }
         expect(&mut running.stdout, said::RUNNING).await
     }
-}
-
-fn has_terminal(work: &Work) -> bool {
-    matches!(work, Work::Container(container) if container.terminal)
 }
 
 /// Names are asked for where the way out answers.

@@ -111,7 +111,6 @@ impl Place {
                 memory: 256 << 20,
                 pids: 64,
             }),
-            terminal: false,
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Answer {
     pub(super) cut: Option<usize>,
     /// Only those who show this are answered.
     pub(super) authorization: Option<String>,
+    /// How those who do not are told to show it.
+    pub(super) challenge: Option<String>,
 }
 
 impl Answer {
@@ -59,8 +61,11 @@ impl Fake {
     }
 
     pub(super) fn put(&self, path: &str, answer: Answer) {
-        let path = format!("/v2/image/{path}");
-        self.answers.lock().unwrap().insert(path, answer);
+        self.put_at(&format!("/v2/image/{path}"), answer);
+    }
+
+    pub(super) fn put_at(&self, path: &str, answer: Answer) {
+        self.answers.lock().unwrap().insert(path.to_owned(), answer);
     }
 
     pub(super) fn put_blob(&self, bytes: &[u8]) -> String {
@@ -121,6 +126,15 @@ async fn answer(mut stream: TcpStream, answers: Answers, asked: Requests) {
             key.eq_ignore_ascii_case(name).then(|| value.to_owned())
         })
     };
+    let length = header("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok();
+    let path = if body.is_empty() {
+        path
+    } else {
+        // What is sent counts as part of the address.
+        format!("{path}?{}", String::from_utf8(body).unwrap())
+    };
     let from = header("range").and_then(|range| {
         let range = range.strip_prefix("bytes=")?.strip_suffix('-')?;
         range.parse::<u64>().ok()
@@ -139,8 +153,9 @@ async fn answer(mut stream: TcpStream, answers: Answers, asked: Requests) {
         status = 206;
         body = &body[usize::try_from(from).unwrap()..];
     }
+    let challenge = given.challenge.as_deref().unwrap_or("Basic realm=\"x\"");
     let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nwww-authenticate: Basic realm=\"x\"\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nwww-authenticate: {challenge}\r\nconnection: close\r\n\r\n",
         body.len()
     );
     let body = &body[..given.cut.unwrap_or(body.len()).min(body.len())];

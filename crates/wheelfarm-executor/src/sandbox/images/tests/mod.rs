@@ -216,3 +216,34 @@ async fn a_login_is_shown_to_who_asks_for_it() {
     let pulled = fake.pull_as(&store, &end, Arch::X86_64, broken);
     assert_eq!(pulled.await.unwrap_err().message, "the helper is gone");
 }
+
+#[tokio::test]
+async fn an_identity_token_buys_one_for_the_image() {
+    let (fake, store) = (Fake::start().await, memory().await);
+    let (manifest, _) = fake.put_two();
+    for answer in fake.answers.lock().unwrap().values_mut() {
+        answer.authorization = Some("Bearer bought".to_owned());
+    }
+    let realm = format!("http://127.0.0.1:{}/token", fake.port);
+    let challenge = format!("Bearer realm=\"{realm}\",service=\"fake\"");
+    let root = Answer {
+        authorization: Some("Bearer bought".to_owned()),
+        challenge: Some(challenge),
+        ..Answer::of("{}")
+    };
+    fake.put_at("/v2/", root);
+    let form = "grant_type=refresh_token&service=fake&client_id=wheelfarm&scope=repository%3Aimage%3Apull&refresh_token=id";
+    let bought = Answer::of(r#"{"access_token": "bought", "expires_in": 300}"#);
+    fake.put_at(&format!("/token?{form}"), bought);
+    let end = format!("@{manifest}");
+    let pull = async |identity: &'static str| {
+        let logins: RegistryLogins =
+            Arc::new(move |_| Ok(Some(RegistryLogin::Token(identity.to_owned()))));
+        fake.pull_as(&store, &end, Arch::X86_64, logins).await
+    };
+    let error = pull("old").await.unwrap_err();
+    assert_eq!(error.kind, ExecutorErrorKind::ImageUnavailable);
+    assert!(error.message.contains("HTTP 404"), "{error}");
+    assert!(!format!("{error:?}").contains("old"), "{error:?}");
+    assert_eq!(pull("id").await.unwrap().1.len(), 2);
+}
