@@ -28,7 +28,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         "inputs": sorted(os.path.join(place, name) for place, _, names in os.walk("/in") for name in names),
         "mounts": read("/proc/self/mounts"),
         "sockets": [path for path in ("/var/run/docker.sock", "/run/docker.sock") if os.path.exists(path)],
-        "devices": sorted(name for name in os.listdir("/dev") if stat.S_ISBLK(os.stat("/dev/" + name).st_mode)),
+        "devices": sorted(name for name in os.listdir("/dev") if stat.S_ISBLK(os.lstat("/dev/" + name).st_mode)),
         "processes": sorted(read("/proc/%s/cmdline" % name) or "" for name in os.listdir("/proc") if name.isdigit()),
         "writable": [path for path in (
             "/tools/uv/uv", "/in/build.py", "/in/job.json", "/etc/passwd", "/usr/bin/python3",
