@@ -62,29 +62,22 @@ async fn run(
         return Err(cancelled(&action.name));
     }
     let work = Work::Container(Box::new(container));
-    let mut running = shared.machine.start(&shared.directory, &work).await?;
+    let running = shared.machine.start(&shared.directory, &work).await?;
     shared.count_start();
     let mut stdout = Stdout::new(action.limits.output);
     let mut log = Log::new(action.limits.log, Arc::clone(&listener.log));
-    let driven = streams::drive(&action.name, &mut running, &mut stdout, &mut log);
-    let driven = tokio::time::timeout(action.limits.time, driven);
-    let driven = cancel
-        .run_until_cancelled(driven)
-        .await
-        .ok_or_else(|| cancelled(&action.name))?;
-    let mut result = if let Ok(driven) = driven {
-        driven?;
-        let ended = running.ended().await?;
-        conclude(action, stdout, log, &ended)?
-    } else {
-        running.kill().await;
-        ActionResult {
+    let streams = (&mut stdout, &mut log);
+    let limit = action.limits.time;
+    let ended = streams::to_the_end(&action.name, running, streams, limit, cancel).await?;
+    let mut result = match ended {
+        Some(ended) => conclude(action, stdout, log, &ended)?,
+        None => ActionResult {
             exit: Exit::TimedOut,
             outputs: BTreeMap::new(),
             log: log.finish(),
             kept: None,
             execution: None,
-        }
+        },
     };
     if action.keep_failed && result.exit != Exit::Code(0) {
         result.kept = keep::keep(place, &work);

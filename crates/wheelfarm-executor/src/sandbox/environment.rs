@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use wheelfarm_build::action::LogSink;
+use wheelfarm_build::action::{ExecutorErrorKind, LogSink};
 use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
 use wheelfarm_build::environment::{
     EnvironmentRecipe, PreparedEnvironment, SystemPackage, manifest_digest,
 };
 use wheelfarm_types::Digest;
 
-use crate::error::{Result, cancelled, error, io};
+use crate::error::{Result, error, io};
 use crate::log::Log;
 use crate::output::Stdout;
 use crate::packages::{self, LOG_SIZE, LibraryRoot, ROOT_SIZE, TIME, install};
@@ -109,7 +109,7 @@ impl Shared {
         let record: Record = serde_json::from_slice(&record).map_err(|source| {
             let file = self.absolute(&directory.join(RECORD));
             let message = format!("{} is damaged: {source}", file.display());
-            error(wheelfarm_build::action::ExecutorErrorKind::Engine, message)
+            error(ExecutorErrorKind::Engine, message)
         })?;
         let mut root = self.image_root(&record.image)?;
         root.layers.insert(0, directory.join(LAYER));
@@ -144,7 +144,8 @@ async fn make(
         image: base.to_owned(),
         recipe: recipe.clone(),
     };
-    let record = serde_json::to_vec(&record).unwrap_or_default();
+    let record = serde_json::to_vec(&record)
+        .map_err(|source| io("describe an environment")(source.into()))?;
     let environment = place.directory("environment")?;
     let moved = fs_err::rename(
         shared.absolute(&place.join(LAYER)),
@@ -154,7 +155,7 @@ async fn make(
     fs_err::write(shared.absolute(&environment.join(RECORD)), record)
         .map_err(io("write what an environment is"))?;
     let name = name(recipe, &manifest_digest(&manifest));
-    shared.settle(&environment, Path::new(&name))?;
+    shared.settle(&environment, Path::new(&name)).await?;
     forget_others(place, &name)?;
     Ok(PreparedEnvironment {
         image: name,
@@ -281,16 +282,13 @@ async fn run(
 ) -> Result<(Stdout, Log)> {
     let shared = &place.shared;
     let work = Work::Container(Box::new(container));
-    let mut running = shared.machine.start(&shared.directory, &work).await?;
+    let running = shared.machine.start(&shared.directory, &work).await?;
     shared.count_start();
     let mut stdout = Stdout::new(ROOT_SIZE);
     let mut log = Log::new(LOG_SIZE, progress);
-    let driven = streams::drive(what, &mut running, &mut stdout, &mut log);
-    let driven = tokio::time::timeout(TIME, driven);
-    let driven = cancel.run_until_cancelled(driven).await;
-    let driven = driven.ok_or_else(|| cancelled(what))?;
-    driven.unwrap_or_else(|_| Err(packages::too_slow(recipe)))?;
+    let streams = (&mut stdout, &mut log);
+    let ended = streams::to_the_end(what, running, streams, TIME, cancel).await?;
     // What it wrote is complete only when it is gone.
-    running.ended().await?;
+    ended.ok_or_else(|| packages::too_slow(recipe))?;
     Ok((stdout, log))
 }

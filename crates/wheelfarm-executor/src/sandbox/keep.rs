@@ -41,7 +41,8 @@ pub(crate) fn keep(place: &mut Place, work: &Work) -> Option<Kept> {
     let text = serde_json::to_vec(&container).ok()?;
     let shared = &place.shared;
     fs_err::write(shared.absolute(&place.join(CONTAINER)), text).ok()?;
-    shared.settle(&place.path, &target).ok()?;
+    fs_err::create_dir_all(shared.absolute(Path::new(KEPT))).ok()?;
+    fs_err::rename(shared.absolute(&place.path), shared.absolute(&target)).ok()?;
     place.keep();
     let name = &place.name;
     Some(Kept {

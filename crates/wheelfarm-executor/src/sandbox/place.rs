@@ -149,7 +149,8 @@ impl Shared {
     }
 
     /// Moves what is ready to where it belongs; what is there already stays, and this is left where it is.
-    pub(crate) fn settle(&self, from: &Path, to: &Path) -> Result<()> {
+    pub(crate) async fn settle(&self, from: &Path, to: &Path) -> Result<()> {
+        on_disk(self.absolute(from)).await?;
         let target = self.absolute(to);
         if let Some(parent) = target.parent() {
             fs_err::create_dir_all(parent).map_err(io("make a directory of the sandbox"))?;
@@ -233,4 +234,17 @@ impl Shared {
         let done = cancel.run_until_cancelled(done).await;
         done.ok_or_else(|| cancelled("work on the sandbox's files"))?
     }
+}
+
+/// Waits until everything on the file system of `directory` is on the disk: an image that a loss of power had emptied
+/// would give other wheels than its name says.
+async fn on_disk(directory: PathBuf) -> Result<()> {
+    let written = tokio::task::spawn_blocking(move || {
+        let directory = fs_err::File::open(directory)?;
+        Ok::<_, std::io::Error>(rustix::fs::syncfs(directory)?)
+    });
+    let written = written
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    written.map_err(io("write to the disk what was made for the sandbox"))
 }

@@ -75,7 +75,7 @@ async fn fill(
         };
         shared.work(&Work::Unpack(unpack), cancel).await?;
     }
-    shared.settle(&full, directory)?;
+    shared.settle(&full, directory).await?;
     place.close().await;
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! What goes into a container beside files, and what comes out of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
 
-use crate::error::{Result, error, io};
+use crate::error::{Result, cancelled, error, io};
 use crate::log::Log;
 use crate::output::Stdout;
-use crate::sandbox::launch::Running;
+use crate::sandbox::launch::{Ended, Running};
 use crate::wrapper::HOST_NAME;
 use wheelfarm_build::action::ExecutorErrorKind;
 
@@ -18,8 +20,37 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// How this machine looks up names.
 const RESOLVER: &str = "/etc/resolv.conf";
 
+/// Reads what the container of `what` sends, and how it ended; None if it took longer than `limit`. It has ended when this
+/// returns, whatever came of it: its directory can be removed then.
+pub(crate) async fn to_the_end(
+    what: &str,
+    mut running: Running,
+    streams: (&mut Stdout, &mut Log),
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Option<Ended>> {
+    let (stdout, log) = streams;
+    let driven = drive(what, &mut running, stdout, log);
+    let driven = tokio::time::timeout(limit, driven);
+    match cancel.run_until_cancelled(driven).await {
+        Some(Ok(Ok(()))) => running.ended().await.map(Some),
+        Some(Ok(Err(error))) => {
+            running.kill().await;
+            Err(error)
+        }
+        Some(Err(_)) => {
+            running.kill().await;
+            Ok(None)
+        }
+        None => {
+            running.kill().await;
+            Err(cancelled(what))
+        }
+    }
+}
+
 /// Reads what the container of `what` sends until it ends.
-pub(crate) async fn drive(
+async fn drive(
     what: &str,
     running: &mut Running,
     stdout: &mut Stdout,

@@ -85,8 +85,7 @@ async fn make(
     let text = text.map_err(|error| io(failed)(std::io::Error::other(error)))?;
     let directory = shared.absolute(&image);
     fs_err::write(directory.join(RECORD), text).map_err(io(failed))?;
-    on_disk(directory).await?;
-    shared.settle(&image, &image_directory(&record.id)?)?;
+    shared.settle(&image, &image_directory(&record.id)?).await?;
     Ok(record)
 }
 
@@ -124,17 +123,4 @@ fn read_size(summary: &Path) -> Result<u64> {
     let text = fs_err::read_to_string(summary).map_err(io(failed))?;
     let size = text.trim().parse();
     size.map_err(|error| io(failed)(std::io::Error::other(error)))
-}
-
-/// Waits until everything on the file system of `directory` is on the disk: an image that a loss of power had emptied
-/// would give other wheels than its name says.
-async fn on_disk(directory: PathBuf) -> Result<()> {
-    let written = tokio::task::spawn_blocking(move || {
-        let directory = fs_err::File::open(directory)?;
-        Ok::<_, std::io::Error>(rustix::fs::syncfs(directory)?)
-    });
-    let written = written
-        .await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    written.map_err(io("write an image to the disk"))
 }
