@@ -5,7 +5,7 @@ use wheelfarm_tests::farm::Farm;
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::sdist::Sdist;
 
-use crate::support::{failed, files, needs_docker, only, store_is_whole, wheels};
+use crate::support::{counting_ccache, failed, files, needs_docker, only, store_is_whole, wheels};
 
 const EMPTY: &str = "def build_wheel(directory, config_settings=None, metadata_directory=None):\n    return write_wheel(directory, {NAME + \".py\": \"\"})\n";
 
@@ -168,22 +168,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 #[test]
 fn a_compiler_cache_is_used_on_request_and_is_no_part_of_the_key() {
     needs_docker!();
-    let backend = r#"
-def hits():
-    stats = subprocess.check_output(["ccache", "--print-stats"]).decode()
-    stats = dict(line.split("\t") for line in stats.splitlines())
-    return sum(int(stats[name]) for name in ("direct_cache_hit", "preprocessed_cache_hit"))
-
-def build_wheel(directory, config_settings=None, metadata_directory=None):
-    with open("x.c", "w") as file:
-        file.write("int made_by_$MARK(void) { return 1; }\n")
-    before = hits()
-    subprocess.check_call(["gcc", "-c", "x.c", "-o", "x.o"])
-    return write_wheel(directory, {"hits.txt": str(hits() - before)})
-"#;
-    // Nobody compiled this before.
-    let backend = backend.replace("$MARK", &std::process::id().to_string());
-    let sdist = Sdist::with_backend("wfcached", "1.0", &[], &backend);
+    let sdist = counting_ccache();
     let index = Index::start().unwrap().with(&sdist).unwrap();
     let farm = only(Farm::new().unwrap(), &index);
     let arguments = ["wfcached", "--image", "debian-12", "--no-prove"];

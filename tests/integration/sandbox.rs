@@ -15,7 +15,7 @@ use wheelfarm_tests::psycopg2::query_over_tls;
 use wheelfarm_tests::sandbox::Sandbox;
 use wheelfarm_tests::sdist::Sdist;
 
-use crate::support::{failed, files, main_job, needs_docker, only};
+use crate::support::{counting_ccache, failed, files, main_job, needs_docker, only};
 
 /// One column of the main job.
 const JOB: [&str; 3] = ["psycopg2", "--python", "3.11"];
@@ -232,22 +232,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 #[test]
 fn a_compiler_cache_works_in_the_sandbox() {
     needs_docker!();
-    let backend = r#"
-def hits():
-    stats = subprocess.check_output(["ccache", "--print-stats"]).decode()
-    stats = dict(line.split("\t") for line in stats.splitlines())
-    return sum(int(stats[name]) for name in ("direct_cache_hit", "preprocessed_cache_hit"))
-
-def build_wheel(directory, config_settings=None, metadata_directory=None):
-    with open("x.c", "w") as file:
-        file.write("int made_in_a_sandbox_by_$MARK(void) { return 1; }\n")
-    before = hits()
-    subprocess.check_call(["gcc", "-c", "x.c", "-o", "x.o"])
-    return write_wheel(directory, {"hits.txt": str(hits() - before)})
-"#;
-    // Nobody compiled this before.
-    let backend = backend.replace("$MARK", &std::process::id().to_string());
-    let sdist = Sdist::with_backend("wfcached", "1.0", &[], &backend);
+    let sdist = counting_ccache();
     let index = Index::start().unwrap().with(&sdist).unwrap();
     let farm = only(Sandbox::ordinary().unwrap().farm().unwrap(), &index);
     let farm = farm.with("WHEELFARM_EXECUTOR", "sandbox");

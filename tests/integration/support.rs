@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wheelfarm_tests::engines::{Kind, podman};
 use wheelfarm_tests::environment::{docker_is_allowed, scratch_directory};
 use wheelfarm_tests::farm::{Farm, Run};
 use wheelfarm_tests::index::Index;
 use wheelfarm_tests::report::{Report, ReportedFailure};
+use wheelfarm_tests::sdist::Sdist;
 
 /// The job that the README begins with, and its columns: Python, builder image, the newest glibc allowed.
 pub(crate) const MAIN_JOB: [&str; 3] = ["psycopg2", "--python", "3.9,3.11,3.13"];
@@ -170,4 +172,27 @@ pub(crate) fn wheels(directory: &Path) -> Vec<String> {
 pub(crate) fn store_is_whole(farm: &Farm) {
     let run = farm.run(["store", "verify"]).unwrap();
     assert_eq!(run.code, Some(0), "{}\n{}", run.stdout, run.stderr);
+}
+
+/// A source distribution, `wfcached`, whose wheel says in `hits.txt` how often ccache had what its build compiled.
+pub(crate) fn counting_ccache() -> Sdist {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let backend = r#"
+def hits():
+    stats = subprocess.check_output(["ccache", "--print-stats"]).decode()
+    stats = dict(line.split("\t") for line in stats.splitlines())
+    return sum(int(stats[name]) for name in ("direct_cache_hit", "preprocessed_cache_hit"))
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    with open("x.c", "w") as file:
+        file.write("int made_by_$MARK(void) { return 1; }\n")
+    before = hits()
+    subprocess.check_call(["gcc", "-c", "x.c", "-o", "x.o"])
+    return write_wheel(directory, {"hits.txt": str(hits() - before)})
+"#;
+    // Nobody compiled this before.
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mark = format!("{}_{number}", std::process::id());
+    let backend = backend.replace("$MARK", &mark);
+    Sdist::with_backend("wfcached", "1.0", &[], &backend)
 }

@@ -3,7 +3,6 @@
 use std::fmt::Display;
 
 use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
-use wheelfarm_build::catalogue::BuilderImage;
 use wheelfarm_store::StoreError;
 
 pub(crate) type Result<T, E = ExecutorError> = std::result::Result<T, E>;
@@ -50,13 +49,4 @@ pub(crate) fn io(what: impl Display) -> impl FnOnce(std::io::Error) -> ExecutorE
 /// The user cancelled `what`.
 pub(crate) fn cancelled(what: impl Display) -> ExecutorError {
     error(ExecutorErrorKind::Cancelled, format!("cancelled: {what}"))
-}
-
-/// The image of the catalogue that is `what` is not on this machine.
-pub(crate) fn absent(image: &BuilderImage, what: &str) -> ExecutorError {
-    hinted(
-        ExecutorErrorKind::ImageUnavailable,
-        format!("the {what} image of {} is not on this machine", image.name),
-        format!("`{}` gets it", image.command()),
-    )
 }

@@ -1,9 +1,12 @@
 //! What every engine has to say of images: what they are for, their names, and what tells two apart.
 
 use serde::Serialize;
+use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
 use wheelfarm_build::canonical_digest;
-use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
+use wheelfarm_build::catalogue::{BuilderImage, ImageFacts, ImageSource};
 use wheelfarm_types::{Arch, Digest};
+
+use crate::error::{Result, hinted};
 
 /// What an image of the catalogue is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +50,27 @@ pub(crate) fn debian_name(image: &BuilderImage, role: ImageRole) -> String {
         ImageRole::Builder => image.local_tag(),
         ImageRole::Runtime => image.runtime_tag(),
     }
+}
+
+/// The reference by which `image` is pulled. One that is made of Debian packages has none: then it is absent.
+pub(crate) fn reference_of(image: &BuilderImage) -> Result<&str> {
+    match &image.source {
+        ImageSource::Registry { reference } => Ok(reference),
+        ImageSource::Debian { .. } => Err(absent(image, ImageRole::Builder)),
+    }
+}
+
+/// The image of `role` is not on this machine.
+pub(crate) fn absent(image: &BuilderImage, role: ImageRole) -> ExecutorError {
+    let what = match role {
+        ImageRole::Builder => "builder",
+        ImageRole::Runtime => "bare runtime",
+    };
+    hinted(
+        ExecutorErrorKind::ImageUnavailable,
+        format!("the {what} image of {} is not on this machine", image.name),
+        format!("`{}` gets it", image.command()),
+    )
 }
 
 /// The platform of `arch` as registries name it: `linux/arm/v7`.

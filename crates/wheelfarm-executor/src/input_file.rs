@@ -9,6 +9,9 @@ use wheelfarm_types::Digest;
 
 use crate::error::{Result, error};
 
+/// 1980-01-01: the earliest time that a zip file can hold, should a build copy a file's time into one.
+pub(crate) const MODIFIED: u64 = 315_532_800;
+
 /// A file to put where an action finds it.
 pub(crate) struct InputFile {
     /// Relative path there.

@@ -5,6 +5,7 @@
 
 mod debian;
 pub mod docker;
+mod download;
 mod error;
 mod image;
 mod input_file;

@@ -39,27 +39,29 @@ impl Engine {
         network: HostNetwork,
     ) -> Result<(Self, String), Failure> {
         let choice = config.farm.executor.unwrap_or_default();
+        let chosen = || "as chosen".to_owned();
         let (engine, why) = match choice {
             ExecutorChoice::Auto => there_is(places, network).await?,
             ExecutorChoice::Docker => {
                 let docker = docker(places, network).await?;
-                (Self::Docker(Arc::new(docker)), String::new())
+                (Self::Docker(Arc::new(docker)), chosen())
             }
             ExecutorChoice::Sandbox => {
                 let sandbox = swept_sandbox(places, network).await?;
-                (Self::Sandbox(Arc::new(sandbox)), String::new())
+                (Self::Sandbox(Arc::new(sandbox)), chosen())
             }
             ExecutorChoice::Reapi => {
                 let reapi = reapi(places, config, network).await?;
-                (Self::Reapi(Arc::new(reapi)), String::new())
+                (Self::Reapi(Arc::new(reapi)), chosen())
             }
         };
-        let line = engine.line(config, &why);
+        let line = format!("{}: {why}", engine.place(config));
         Ok((engine, line))
     }
 
-    fn line(&self, config: &Config, why: &str) -> String {
-        let what = match self {
+    /// What builds run in, for people.
+    fn place(&self, config: &Config) -> String {
+        match self {
             Self::Docker(_) => format!("builds run in containers of {}", docker_host()),
             Self::Sandbox(sandbox) => format!("builds run in the sandbox ({})", sandbox.machine()),
             Self::Reapi(_) => {
@@ -67,13 +69,7 @@ impl Engine {
                 format!("builds run on the cluster at {endpoint}")
             }
             Self::None(_) => "nothing is run".to_owned(),
-        };
-        let why = if why.is_empty() {
-            "as chosen".to_owned()
-        } else {
-            why.to_owned()
-        };
-        format!("{what}: {why}")
+        }
     }
 
     /// One that can do nothing.
@@ -112,14 +108,9 @@ impl Engine {
 
 /// Docker if it answers, else the sandbox; and why.
 async fn there_is(places: &Places, network: HostNetwork) -> Result<(Engine, String), Failure> {
-    let absent = match connect(places, network.clone()).await {
-        Ok(docker) => {
-            docker.sweep().await?;
-            let why = "it answers".to_owned();
-            return Ok((Engine::Docker(Arc::new(docker)), why));
-        }
-        Err(error) if error.kind == ExecutorErrorKind::EngineUnavailable => error,
-        Err(error) => return Err(error.into()),
+    let absent = match docker_if_it_answers(places, network.clone()).await? {
+        Ok(docker) => return Ok((Engine::Docker(Arc::new(docker)), "it answers".to_owned())),
+        Err(absent) => absent,
     };
     match sandbox(&places.sandbox, places.store.clone(), network).await {
         Ok(sandbox) => {
@@ -176,9 +167,22 @@ pub(crate) async fn swept_sandbox(
 
 /// Connects to the Docker engine and removes what killed runs left there.
 pub(crate) async fn docker(places: &Places, network: HostNetwork) -> Result<Docker, Failure> {
-    let docker = connect(places, network).await?;
-    docker.sweep().await?;
-    Ok(docker)
+    Ok(docker_if_it_answers(places, network).await??)
+}
+
+/// The same, where it is no failure if there is no engine: then why there is none.
+async fn docker_if_it_answers(
+    places: &Places,
+    network: HostNetwork,
+) -> Result<Result<Docker, ExecutorError>, Failure> {
+    match connect(places, network).await {
+        Ok(docker) => {
+            docker.sweep().await?;
+            Ok(Ok(docker))
+        }
+        Err(error) if error.kind == ExecutorErrorKind::EngineUnavailable => Ok(Err(error)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn connect(places: &Places, network: HostNetwork) -> Result<Docker, ExecutorError> {
@@ -206,14 +210,7 @@ pub(crate) async fn reapi(
     network: HostNetwork,
 ) -> Result<Reapi, Failure> {
     let settings = remote::settings(&config.remote)?;
-    let docker = match connect(places, network).await {
-        Ok(docker) => {
-            docker.sweep().await?;
-            Some(docker)
-        }
-        Err(error) if error.kind == ExecutorErrorKind::EngineUnavailable => None,
-        Err(error) => return Err(error.into()),
-    };
+    let docker = docker_if_it_answers(places, network).await?.ok();
     let store = places.store.clone();
     Ok(Reapi::connect(settings, store, docker, places.cache.clone()).await?)
 }

@@ -18,12 +18,10 @@ use wheelfarm_types::Digest;
 use crate::docker::error::engine;
 use crate::docker::scope::Scope;
 use crate::error::{Result, cancelled, store};
-use crate::input_file::{self, Content, InputFile, bad_path, directories};
+use crate::input_file::{self, Content, InputFile, MODIFIED, bad_path, directories};
 
 /// Where the filler container sees the volume.
 const FILL_DIR: &str = "/wheelfarm-fill";
-/// 1980-01-01: the earliest time that a zip file can hold, should a build copy a file's time into one.
-const MODIFIED: u64 = 315_532_800;
 const BLOCK: u64 = 512;
 
 /// The end of an archive.

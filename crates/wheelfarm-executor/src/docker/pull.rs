@@ -13,6 +13,7 @@ use wheelfarm_types::Arch;
 use crate::docker::error::detail;
 use crate::docker::images::facts;
 use crate::docker::{Docker, Shared};
+use crate::download::Downloaded;
 use crate::error::{Result, cancelled, error, hinted};
 use crate::image::{platform, repository};
 
@@ -30,9 +31,6 @@ const UNREACHABLE: [&str; 11] = [
     "certificate",
     ": eof",
 ];
-/// Downloads are reported this many times.
-const STEPS: u64 = 20;
-const MEGABYTE: u64 = 1_000_000;
 
 impl Docker {
     /// Pulls `reference`, which should have a digest, for `arch`. Goes on from where an earlier pull was cut off,
@@ -111,7 +109,7 @@ struct Report {
     status: BTreeMap<String, String>,
     /// Bytes so far and in all, per layer.
     layers: BTreeMap<String, (u64, u64)>,
-    shown: u64,
+    downloaded: Downloaded,
 }
 
 impl Report {
@@ -132,23 +130,14 @@ impl Report {
         (self.status.insert(id, status.clone()).as_ref() != Some(&status)).then_some(line)
     }
 
-    fn downloaded(&mut self) -> Option<String> {
+    fn downloaded(&self) -> Option<String> {
         let (current, total) =
             self.layers
                 .values()
                 .fold((0, 0), |sum: (u64, u64), (current, total)| {
                     (sum.0.saturating_add(*current), sum.1.saturating_add(*total))
                 });
-        let step = (total / STEPS).max(10 * MEGABYTE);
-        if current < self.shown.saturating_add(step) {
-            return None;
-        }
-        self.shown = current;
-        Some(format!(
-            "downloaded {} of {} MB",
-            current / MEGABYTE,
-            total / MEGABYTE
-        ))
+        self.downloaded.line(current, total)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Environments: a builder image plus system packages, as a directory over the image's.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,12 +33,18 @@ const LAYER: &str = "layer";
 const SHORT: usize = 24;
 
 /// What an environment is.
-#[derive(Serialize, Deserialize)]
-struct Record {
+#[derive(Serialize)]
+struct Record<'a> {
     /// The image that it stands on.
-    image: String,
+    image: &'a str,
     /// For people: what was asked for.
-    recipe: EnvironmentRecipe,
+    recipe: &'a EnvironmentRecipe,
+}
+
+/// What is read of a [`Record`].
+#[derive(Deserialize)]
+struct Base {
+    image: String,
 }
 
 impl Sandbox {
@@ -104,17 +111,35 @@ impl Shared {
             return self.image_root(image);
         }
         let directory = Path::new(image);
-        let record = fs_err::read(self.absolute(&directory.join(RECORD)))
-            .map_err(io(format!("read what the environment {image} is")))?;
-        let record: Record = serde_json::from_slice(&record).map_err(|source| {
-            let file = self.absolute(&directory.join(RECORD));
-            let message = format!("{} is damaged: {source}", file.display());
-            error(ExecutorErrorKind::Engine, message)
-        })?;
-        let mut root = self.image_root(&record.image)?;
+        let base = self.base_of(directory)?;
+        let mut root = self.image_root(&base)?;
         root.layers.insert(0, directory.join(LAYER));
         root.held.push(self.hold(&directory.join(RECORD))?);
         Ok(root)
+    }
+}
+
+impl Shared {
+    /// The image that the environment in `directory` stands on.
+    fn base_of(&self, directory: &Path) -> Result<String> {
+        let file = self.absolute(&directory.join(RECORD));
+        let record = fs_err::read(&file).map_err(io("read what an environment is"))?;
+        let base: Base = serde_json::from_slice(&record).map_err(|source| {
+            let message = format!("{} is damaged: {source}", file.display());
+            error(ExecutorErrorKind::Engine, message)
+        })?;
+        Ok(base.image)
+    }
+
+    /// The images that environments stand on.
+    pub(crate) fn bases(&self) -> Result<BTreeSet<String>> {
+        let names = self.names_in(ENVIRONMENTS)?;
+        let environments = names.iter().map(|name| Path::new(ENVIRONMENTS).join(name));
+        environments
+            // Without a record it is none: somebody emptied it.
+            .filter(|directory| self.absolute(&directory.join(RECORD)).exists())
+            .map(|directory| self.base_of(&directory))
+            .collect()
     }
 }
 
@@ -141,8 +166,8 @@ async fn make(
         install(place, base, recipe, what, progress, cancel).await?;
     let shared = &place.shared;
     let record = Record {
-        image: base.to_owned(),
-        recipe: recipe.clone(),
+        image: base,
+        recipe,
     };
     let record = serde_json::to_vec(&record)
         .map_err(|source| io("describe an environment")(source.into()))?;
@@ -172,15 +197,7 @@ fn forget_others(place: &Place, name: &str) -> Result<()> {
     let names = shared.names_in(ENVIRONMENTS)?;
     let names = names.iter().map(|found| format!("{ENVIRONMENTS}{found}"));
     for other in names.filter(|other| other.starts_with(prefix) && other != name) {
-        let record = Path::new(&other).join(RECORD);
-        let Ok(file) = fs_err::File::open(shared.absolute(&record)) else {
-            continue;
-        };
-        if file.file().try_lock().is_ok() {
-            let aside = place.join(other.trim_start_matches(ENVIRONMENTS));
-            fs_err::rename(shared.absolute(Path::new(&other)), shared.absolute(&aside))
-                .map_err(io("put an old environment aside"))?;
-        }
+        shared.take_away(Path::new(&other), RECORD, place)?;
     }
     Ok(())
 }

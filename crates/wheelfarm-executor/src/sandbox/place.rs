@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Result, cancelled, io, store};
-use crate::input_file::{Content, InputFile, bad_path, directories};
+use crate::input_file::{Content, InputFile, MODIFIED, bad_path, directories};
 use crate::output::clean;
 use crate::sandbox::Shared;
 use crate::sandbox::launch::Work;
@@ -21,9 +21,6 @@ use crate::sandbox::launch::Work;
 pub(crate) const ACTIONS: &str = "actions";
 /// Below it lies what is made aside, to be moved to where it belongs.
 pub(crate) const MAKING: &str = "making";
-
-/// 1980-01-01: the earliest time that a zip file can hold, should a build copy a file's time into one.
-const MODIFIED: u64 = 315_532_800;
 
 /// A directory of one piece of work. Call [`Place::close`]; if it is dropped instead, by a panic, removal goes on in
 /// the background.
@@ -159,6 +156,24 @@ impl Shared {
             Err(_) if target.exists() => Ok(()),
             renamed => renamed.map_err(io("put into place what was made for the sandbox")),
         }
+    }
+
+    /// Moves the directory `path`, whose users hold its `record`, into `place`, with which it is removed; unless somebody
+    /// holds it, or it is not there.
+    pub(crate) fn take_away(&self, path: &Path, record: &str, place: &Place) -> Result<()> {
+        let what = || io("remove what nothing in the sandbox uses");
+        let file = match fs_err::File::open(self.absolute(&path.join(record))) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(what()(error)),
+        };
+        // Held until it is out of the way, so that nobody begins to use it.
+        if file.file().try_lock().is_err() {
+            return Ok(());
+        }
+        let name = path.file_name().unwrap_or_default();
+        let aside = self.absolute(&place.join(name));
+        fs_err::rename(self.absolute(path), aside).map_err(what())
     }
 
     /// Removes a file or directory; whoever owns what is in it. What cannot be removed stays.

@@ -5,13 +5,12 @@ use futures::future::{BoxFuture, ready};
 use tokio_util::sync::CancellationToken;
 use wheelfarm_build::Environments;
 use wheelfarm_build::action::{ExecutorError, LogSink};
-use wheelfarm_build::catalogue::{BuilderImage, ImageFacts, ImageSource};
+use wheelfarm_build::catalogue::{BuilderImage, ImageFacts};
 use wheelfarm_build::environment::{
     EnvironmentRecipe, EnvironmentRecord, PreparedEnvironment, SystemPackage,
 };
 
-use crate::error::absent;
-use crate::image::ImageRole;
+use crate::image::{ImageRole, absent, reference_of};
 use crate::sandbox::Sandbox;
 
 impl Environments for Sandbox {
@@ -32,12 +31,8 @@ impl Environments for Sandbox {
             if let Some(facts) = self.find_image(image, ImageRole::Builder).await? {
                 return Ok(facts);
             }
-            match &image.source {
-                ImageSource::Registry { reference } => {
-                    self.pull(reference, image.target.arch, log, cancel).await
-                }
-                ImageSource::Debian { .. } => Err(absent(image, "builder")),
-            }
+            let reference = reference_of(image)?;
+            self.pull(reference, image.target.arch, log, cancel).await
         }
         .boxed()
     }
@@ -48,7 +43,7 @@ impl Environments for Sandbox {
     ) -> BoxFuture<'a, Result<ImageFacts, ExecutorError>> {
         async move {
             let found = self.find_image(image, ImageRole::Runtime).await?;
-            found.ok_or_else(|| absent(image, "bare runtime"))
+            found.ok_or_else(|| absent(image, ImageRole::Runtime))
         }
         .boxed()
     }

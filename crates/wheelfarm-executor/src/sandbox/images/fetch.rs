@@ -12,15 +12,13 @@ use wheelfarm_types::{Digest, Hasher};
 
 use super::manifest::Blob;
 use super::registry::{Registry, chain};
+use crate::download::Downloaded;
 use crate::error::{Result, error, hinted, io};
 
 /// Layers that are fetched at the same time.
 const AT_ONCE: usize = 3;
 /// How often a connection may break within a layer.
 const TRIES: u32 = 3;
-/// Downloads are reported this many times.
-const STEPS: u64 = 20;
-const MEGABYTE: u64 = 1_000_000;
 /// Manifests and configurations are not larger.
 const MOST_TEXT: u64 = 8 << 20;
 
@@ -36,7 +34,7 @@ struct Report<'a> {
     progress: &'a LogSink,
     total: u64,
     done: AtomicU64,
-    shown: AtomicU64,
+    downloaded: Downloaded,
 }
 
 impl Fetch<'_> {
@@ -83,7 +81,7 @@ impl Fetch<'_> {
             progress: self.progress,
             total: missing.iter().map(|blob| blob.size).sum(),
             done: AtomicU64::new(0),
-            shown: AtomicU64::new(0),
+            downloaded: Downloaded::default(),
         };
         futures::stream::iter(missing)
             .map(|blob| self.layer(blob, &report))
@@ -198,22 +196,8 @@ impl Part {
 impl Report<'_> {
     fn add(&self, length: u64) {
         let done = self.done.fetch_add(length, Ordering::Relaxed) + length;
-        let step = (self.total / STEPS).max(10 * MEGABYTE);
-        let shown = self.shown.load(Ordering::Relaxed);
-        let next = shown.saturating_add(step);
-        // Of those who download at the same time one shows it.
-        let order = Ordering::Relaxed;
-        if done >= next
-            && self
-                .shown
-                .compare_exchange(shown, done, order, order)
-                .is_ok()
-        {
-            (self.progress)(&format!(
-                "downloaded {} of {} MB",
-                done / MEGABYTE,
-                self.total / MEGABYTE
-            ));
+        if let Some(line) = self.downloaded.line(done, self.total) {
+            (self.progress)(&line);
         }
     }
 

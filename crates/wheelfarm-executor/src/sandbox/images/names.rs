@@ -58,10 +58,9 @@ impl Shared {
         Ok(names.into_iter().map(|(_, name)| name).collect())
     }
 
-    /// Lets `name` mean `image`. Returns what it meant before, if that was something else.
-    pub(super) fn give_name(&self, name: &str, image: &str) -> Result<Option<String>> {
+    /// Lets `name` mean `image`.
+    pub(super) fn give_name(&self, name: &str, image: &str) -> Result<()> {
         let failed = "give an image its name";
-        let before = self.name(name)?;
         let given = Name {
             name: name.to_owned(),
             image: image.to_owned(),
@@ -74,9 +73,7 @@ impl Shared {
         file.write_all(&text).map_err(io(failed))?;
         let persisted = file.persist(self.name_file(name));
         persisted.map_err(|error| io(failed)(error.error))?;
-        Ok(before
-            .map(|before| before.image)
-            .filter(|before| before != image))
+        Ok(())
     }
 
     fn name_file(&self, name: &str) -> PathBuf {
