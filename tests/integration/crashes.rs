@@ -138,6 +138,10 @@ fn after_kill_nine_at_any_point_the_next_run_finishes(kind: Kind) {
             while start.elapsed() < point && !running.has_ended().unwrap() {
                 std::thread::sleep(Duration::from_millis(5));
             }
+            if running.has_ended().unwrap() {
+                // The machine has got faster.
+                whole = start.elapsed();
+            }
             running.signal("KILL").ok();
         }
         let run = farm.finish(running).unwrap();

@@ -1,6 +1,5 @@
 //! Farms that build on one engine or another, and what is left there of them.
 
-use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -85,7 +84,7 @@ impl Kind {
     /// directories whose owner is dead.
     pub fn left(self, farm: &Farm) -> Result<Vec<String>> {
         if self == Self::Sandbox {
-            return ownerless(Sandbox::shared()?.directory());
+            return Sandbox::shared()?.ownerless();
         }
         let engine = self.engine()?;
         let containers = engine.farm_containers(&farm.cache())?.into_iter();
@@ -119,30 +118,4 @@ pub fn give_images(podman: &Engine) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Directories of a sandbox that belong to no live run, and locks of dead ones.
-fn ownerless(sandbox: &Path) -> Result<Vec<String>> {
-    let locks = sandbox.join("runs");
-    let is_dead = |lock: &Path| match fs_err::File::open(lock) {
-        Ok(file) => file.file().try_lock_shared().is_ok(),
-        Err(_) => true,
-    };
-    let mut found = Vec::new();
-    for parent in ["actions", "making", "runs"].map(|name| sandbox.join(name)) {
-        if !parent.exists() {
-            continue;
-        }
-        for entry in fs_err::read_dir(parent)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let run = name.split(['-', '.']).next().unwrap_or_default();
-            let lock = locks.join(format!("{run}.lock"));
-            // A run that ends in order removes its directories, and then its lock, before it lets go of that.
-            if name != "identity" && is_dead(&lock) && entry.path().exists() {
-                found.push(name);
-            }
-        }
-    }
-    Ok(found)
 }

@@ -80,6 +80,32 @@ impl Sandbox {
     pub fn directory(&self) -> &Path {
         &self.directory
     }
+
+    /// Directories that belong to no live run, and locks of dead ones.
+    pub fn ownerless(&self) -> Result<Vec<String>> {
+        let locks = self.directory.join("runs");
+        let is_dead = |lock: &Path| match fs_err::File::open(lock) {
+            Ok(file) => file.file().try_lock_shared().is_ok(),
+            Err(_) => true,
+        };
+        let mut found = Vec::new();
+        for parent in ["actions", "making", "runs"].map(|name| self.directory.join(name)) {
+            if !parent.exists() {
+                continue;
+            }
+            for entry in fs_err::read_dir(parent)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let run = name.split(['-', '.']).next().unwrap_or_default();
+                let lock = locks.join(format!("{run}.lock"));
+                // A run that ends in order removes its directories, and then its lock, before it lets go of that.
+                if name != "identity" && is_dead(&lock) && entry.path().exists() {
+                    found.push(name);
+                }
+            }
+        }
+        Ok(found)
+    }
 }
 
 fn of(shared: &'static LazyLock<Result<Sandbox, String>>) -> Result<&'static Sandbox> {

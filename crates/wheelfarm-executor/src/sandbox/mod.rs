@@ -99,7 +99,7 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
-    /// Finds out what this machine allows, and takes this process's run lock.
+    /// Takes this process's run lock, and finds out what this machine allows.
     pub async fn connect(settings: SandboxSettings) -> Result<Self> {
         let SandboxSettings {
             directory,
@@ -109,10 +109,10 @@ impl Sandbox {
             registry_login,
         } = settings;
         fs_err::create_dir_all(&directory).map_err(io("make the directory of the sandbox"))?;
-        let machine = Machine::probe(&launcher, &directory).await?;
         // With what they guard: whoever finds a directory here finds its owner's lock.
         let lock =
             RunLock::take(&directory.join(RUNS)).map_err(io("take a lock of the sandbox"))?;
+        let machine = Machine::probe(&launcher, &directory, lock.run()).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 directory,

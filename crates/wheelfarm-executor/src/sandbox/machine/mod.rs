@@ -10,7 +10,7 @@ mod why;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wheelfarm_build::action::{ExecutorError, ExecutorErrorKind};
+use wheelfarm_build::action::ExecutorErrorKind;
 use wheelfarm_build::pipeline::Capacity;
 
 pub use ids::{Extent, Ids};
@@ -45,10 +45,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Tries in the sandbox's directory what this machine allows, and takes the best.
+    /// Tries in the sandbox's directory what this machine allows, and takes the best. What it tries this with belongs to
+    /// `run`, whose lock is taken: nobody sweeps it.
     ///
     /// If nothing works, the error says what forbids it, and the hint what to do about it.
-    pub async fn probe(launcher: &Launcher, directory: &Path) -> Result<Self, ExecutorError> {
+    pub(crate) async fn probe(launcher: &Launcher, directory: &Path, run: &str) -> Result<Self> {
         let runtimes = Runtime::find().await;
         if runtimes.is_empty() {
             return Err(hinted(
@@ -69,7 +70,7 @@ impl Machine {
                 ids_note: None,
                 launcher: launcher.clone(),
             };
-            if let Err(error) = machine.try_namespaces(directory).await {
+            if let Err(error) = machine.try_namespaces(directory, run).await {
                 if !failures.contains(&error.message) {
                     failures.push(error.message);
                 }
@@ -79,8 +80,8 @@ impl Machine {
                 note = Some(failures.join("; "));
             }
             machine.ids_note = note;
-            machine.cgroups = Cgroups::probe(&trial_name());
-            machine.try_runtimes(directory, runtimes).await?;
+            machine.cgroups = Cgroups::probe(&trial_name(run));
+            machine.try_runtimes(directory, run, runtimes).await?;
             return Ok(machine);
         }
         Err(why::forbidden(&failures))
@@ -124,8 +125,8 @@ impl Machine {
         self.cgroups.sweep(run);
     }
 
-    async fn try_namespaces(&self, directory: &Path) -> Result<()> {
-        let place = Path::new(TRIALS).join(trial_name());
+    async fn try_namespaces(&self, directory: &Path, run: &str) -> Result<()> {
+        let place = Path::new(TRIALS).join(trial_name(run));
         self.prepare(directory, &place)?;
         let work = Work::Trial {
             place: place.clone(),
@@ -139,16 +140,17 @@ impl Machine {
     pub(crate) async fn try_runtimes(
         &mut self,
         directory: &Path,
+        run: &str,
         runtimes: Vec<Runtime>,
     ) -> Result<()> {
         let mut first = None;
         for runtime in runtimes {
             self.runtime = runtime;
-            let mut tried = self.try_runtime(directory).await;
+            let mut tried = self.try_runtime(directory, run).await;
             if tried.is_err() && self.cgroups.version().is_some() {
                 let without = Cgroups::none("containers do not start in one".to_owned());
                 let with = std::mem::replace(&mut self.cgroups, without);
-                tried = self.try_runtime(directory).await;
+                tried = self.try_runtime(directory, run).await;
                 if tried.is_err() {
                     self.cgroups = with;
                 }
@@ -163,8 +165,8 @@ impl Machine {
         Err(first.unwrap_or_else(|| why::forbidden(&[])))
     }
 
-    async fn try_runtime(&self, directory: &Path) -> Result<()> {
-        let name = trial_name();
+    async fn try_runtime(&self, directory: &Path, run: &str) -> Result<()> {
+        let name = trial_name(run);
         let place = Path::new(TRIALS).join(&name);
         let container = Container {
             name,
@@ -218,11 +220,11 @@ impl Machine {
     }
 }
 
-/// A name that no other trial on this machine has.
-fn trial_name() -> String {
+/// A name that no other trial on this machine has, nor anything else of `run`.
+fn trial_name(run: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let n = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("trial-{}-{n}", std::process::id())
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{run}-trial{number}")
 }
 
 /// The first line of `/proc/meminfo` counts in KiB.

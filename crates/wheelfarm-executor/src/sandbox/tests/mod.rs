@@ -7,4 +7,5 @@ mod confinement;
 mod life;
 mod network;
 pub(super) mod support;
+mod sweep;
 mod users;

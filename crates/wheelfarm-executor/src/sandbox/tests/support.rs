@@ -47,7 +47,9 @@ pub(super) async fn place() -> Option<Place> {
         return None;
     }
     let directory = tempfile::tempdir().unwrap();
-    let machine = Machine::probe(&launcher(), directory.path()).await.unwrap();
+    let machine = Machine::probe(&launcher(), directory.path(), "probed")
+        .await
+        .unwrap();
     let name = directory.path().file_name().unwrap().to_string_lossy();
     let run = format!("test-{}", name.trim_start_matches('.'));
     let place = Place {

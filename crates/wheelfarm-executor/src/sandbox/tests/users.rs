@@ -77,7 +77,7 @@ async fn the_other_runtime_does_the_same() {
     if !place.machine.maps_several_ids() && !other.knows_other_than_root() {
         let mut machine = place.machine.clone();
         let tried = machine
-            .try_runtimes(place.path(), vec![other.clone()])
+            .try_runtimes(place.path(), "tried", vec![other.clone()])
             .await;
         let error = tried.unwrap_err();
         assert_eq!(error.kind, ExecutorErrorKind::EngineUnavailable);
