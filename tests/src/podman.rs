@@ -29,9 +29,10 @@ impl Podman {
     /// Starts it as `user`, or as root; this process must be root. It may talk to a registry at `registry_port` of this
     /// machine without TLS.
     pub fn start(user: Option<&User>, registry_port: u16) -> Result<Self> {
-        let name = user.map_or("root", |user| user.name.as_str());
-        // A short name: paths of sockets may not be long.
-        let directory = std::env::temp_dir().join(format!("wheelfarm-podman-{name}"));
+        let id = user.map_or(0, |user| user.id);
+        // A short name: paths of sockets may not be long, and Podman cleans nothing up whose directory has a longer name
+        // than 50 characters.
+        let directory = std::env::temp_dir().join(format!("wheelfarm-podman-{id}"));
         fs_err::create_dir_all(&directory)?;
         let lock = fs_err::File::create(directory.join("lock"))?.into_parts().0;
         lock.lock()

@@ -219,9 +219,8 @@ async fn ended(
         Some(Err(source)) => return Err(what()(source)),
         None => 0,
     };
-    let inspected = shared.client.inspect_container(container, None).await;
-    let state = inspected.map_err(what())?.state.unwrap_or_default();
-    if state.oom_killed == Some(true) {
+    let out_of_memory = shared.questions.was_out_of_memory(container).await;
+    if out_of_memory.map_err(what())? {
         return Ok(Exit::OutOfMemory);
     }
     match trailer {

@@ -51,6 +51,11 @@ pub(crate) fn is_not_found(source: &Error) -> bool {
     status(source) == Some(404)
 }
 
+/// Whether the engine answered that it could not do it now.
+pub(crate) fn is_inability(source: &Error) -> bool {
+    status(source).is_some_and(|status| status >= 500)
+}
+
 /// What the engine said, without the client's wrapping.
 pub(crate) fn detail(source: &Error) -> String {
     match source {
@@ -95,5 +100,6 @@ fn is_connection_error(source: &Error) -> bool {
         Error::HyperLegacyError { .. }
             | Error::HyperResponseError { .. }
             | Error::SocketNotFoundError(_)
+            | Error::IOError { .. }
     )
 }

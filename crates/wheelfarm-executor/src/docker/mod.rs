@@ -30,6 +30,7 @@ mod load;
 mod package_cache;
 mod pull;
 mod push;
+mod questions;
 mod scope;
 mod services;
 mod settings;
@@ -53,6 +54,7 @@ use wheelfarm_store::Store;
 use crate::docker::compiler_cache::CompilerCaches;
 use crate::docker::error::{detail, engine, io_kind};
 use crate::docker::package_cache::PackageCaches;
+use crate::docker::questions::Questions;
 use crate::error::{Result, hinted, io};
 use crate::network::HostNetwork;
 use crate::run_lock::RunLock;
@@ -66,6 +68,8 @@ pub use settings::DockerSettings;
 pub use sweep::SweepReport;
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+/// What the address of a socket begins with.
+const UNIX: &str = "unix://";
 /// Versions of the API to try, each of which is then negotiated down. Engines since 29 refuse less than 1.44,
 /// those before 25 refuse 1.44; and 1.41 is what `--platform` needs.
 const API_VERSIONS: [ClientVersion; 2] = [
@@ -97,6 +101,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     /// The same connection with more patience.
     pub(crate) transfer: Client,
+    pub(crate) questions: Questions,
     pub(crate) flavour: Flavour,
     pub(crate) store: Store,
     pub(crate) network: HostNetwork,
@@ -129,6 +134,7 @@ impl Docker {
         Ok(Self {
             shared: Arc::new(Shared {
                 transfer: client.clone().with_timeout(TRANSFER),
+                questions: Questions::new(host, &client)?,
                 client,
                 flavour,
                 store: settings.store,
@@ -229,7 +235,7 @@ async fn negotiate(host: &str) -> Result<Client> {
 }
 
 fn open(host: &str, version: &ClientVersion) -> Result<Client> {
-    let client = if host.starts_with("unix://") {
+    let client = if host.starts_with(UNIX) {
         Client::connect_with_unix(host, REQUEST_SECONDS, version)
     } else if host.starts_with("tcp://") || host.starts_with("http://") {
         Client::connect_with_http(host, REQUEST_SECONDS, version)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::{
@@ -10,7 +11,7 @@ use bollard::query_parameters::{
 use futures::future::join_all;
 
 use crate::docker::Shared;
-use crate::docker::error::engine;
+use crate::docker::error::{engine, is_inability};
 use crate::error::Result;
 
 /// Which runs directory the owner's lock file is in.
@@ -19,6 +20,8 @@ pub(crate) const LABEL_RUNS: &str = "wheelfarm.runs";
 pub(crate) const LABEL_LOCK: &str = "wheelfarm.lock";
 const LABEL_RUN: &str = "wheelfarm.run";
 const LABEL_ACTION: &str = "wheelfarm.action";
+/// Podman cannot remove a container that ends at that moment: it is asked again after so many milliseconds each.
+const PAUSES: [u64; 5] = [50, 100, 300, 1000, 3000];
 
 /// What one piece of work made in the engine. Call [`Scope::close`]; if it is dropped instead, by a panic,
 /// removal goes on in the background.
@@ -150,12 +153,23 @@ pub(crate) async fn remove(shared: &Shared, containers: &[String], volumes: &[St
 }
 
 async fn remove_containers(shared: &Shared, names: &[String]) -> usize {
+    let requests = names.iter().map(|name| remove_container(shared, name));
+    let removed = join_all(requests).await.into_iter();
+    removed.filter(|is_removed| *is_removed).count()
+}
+
+async fn remove_container(shared: &Shared, name: &str) -> bool {
     let options = RemoveContainerOptionsBuilder::new()
         .force(true)
         .v(true)
         .build();
-    let requests = names
-        .iter()
-        .map(|name| shared.client.remove_container(name, Some(options.clone())));
-    join_all(requests).await.iter().flatten().count()
+    let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
+    loop {
+        let removed = shared.client.remove_container(name, Some(options.clone()));
+        match (removed.await, pauses.next()) {
+            (Ok(()), _) => return true,
+            (Err(error), Some(pause)) if is_inability(&error) => tokio::time::sleep(pause).await,
+            (Err(_), _) => return false,
+        }
+    }
 }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use bollard::models::ContainerSummary;
-use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
+use bollard::query_parameters::ListVolumesOptionsBuilder;
 
 use crate::docker::Docker;
 use crate::docker::error::engine;
@@ -38,30 +37,27 @@ impl Docker {
         let shared = &self.shared;
         let runs = shared.lock.directory();
         let label = format!("{LABEL_RUNS}={}", runs.identity());
-        let filters = HashMap::from([("label", vec![label])]);
-        let containers = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
+        let filters = HashMap::from([("label", vec![label.clone()])]);
         let volumes = ListVolumesOptionsBuilder::new().filters(&filters).build();
         let (containers, volumes) = tokio::try_join!(
-            shared.client.list_containers(Some(containers)),
+            shared.questions.containers(&label),
             shared.client.list_volumes(Some(volumes)),
         )
         .map_err(engine("list containers and volumes"))?;
         let volumes = volumes.volumes.unwrap_or_default();
 
         let mut owners: BTreeMap<PathBuf, Leftovers> = BTreeMap::new();
-        let names = |container: &ContainerSummary| container.names.clone().unwrap_or_default();
         for container in containers {
-            if names(&container).iter().any(|name| keep::is_kept(name)) {
+            let mut names = container.names.iter().flatten();
+            if names.any(|name| keep::is_kept(name)) {
                 continue;
             }
             let lock = container
                 .labels
                 .and_then(|mut labels| labels.remove(LABEL_LOCK));
-            if let (Some(lock), Some(id)) = (lock, container.id) {
-                owners.entry(lock.into()).or_default().containers.push(id);
+            if let Some(lock) = lock {
+                let owner = owners.entry(lock.into()).or_default();
+                owner.containers.push(container.id);
             }
         }
         for volume in volumes.iter().filter(|volume| !is_kept(volume, &volumes)) {
