@@ -19,7 +19,7 @@ pub mod sandbox;
 mod supervise;
 mod wrapper;
 
-pub use debian::{CLEAN, EPOCH, python_source};
+pub use debian::{CLEAN, EPOCH, python_source, steady};
 pub use docker::{
     Docker, DockerSettings, EngineFacts, Flavour, ImageContents, RegistryLogin, SweepReport,
 };

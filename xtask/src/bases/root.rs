@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use wheelfarm_build::catalogue::{Catalogue, ImageSource};
-use wheelfarm_executor::{CLEAN, EPOCH};
+use wheelfarm_executor::{CLEAN, EPOCH, steady};
 use wheelfarm_tests::anyhow::{Context, Result, bail};
 use wheelfarm_tests::environment::architecture;
 use wheelfarm_tests::process::run;
@@ -52,9 +52,8 @@ impl Root {
                     .iter()
                     .map(|line| format!("--dpkgopt={line}")),
             )
-            .env("SOURCE_DATE_EPOCH", EPOCH)
-            .env("LC_ALL", "C")
             .env("TMPDIR", directory.path());
+        steady(&mut command);
         Ok(Self {
             directory,
             command,

@@ -96,14 +96,32 @@ pub(crate) fn mmdebstrap(recipe: &DebianRecipe, temporary: &Path) -> Command {
         .map(|line| format!("--aptopt={line}"));
     command
         .args(options)
-        .env("SOURCE_DATE_EPOCH", EPOCH)
-        .env("LC_ALL", "C")
         .env("TMPDIR", temporary)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    steady(command.as_std_mut());
     command
+}
+
+/// Has scripts of packages find the same in their environment, whoever starts `command`.
+pub fn steady(command: &mut std::process::Command) {
+    command
+        .env("SOURCE_DATE_EPOCH", EPOCH)
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC")
+        .env("PYTHONHASHSEED", "0")
+        // What is compiled by being imported keeps the time that its source had at that moment.
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    for name in [
+        "PYTHONHOME",
+        "PYTHONOPTIMIZE",
+        "PYTHONPATH",
+        "PYTHONPYCACHEPREFIX",
+    ] {
+        command.env_remove(name);
+    }
 }
 
 /// What the image consists of; `directory` is for scripts that mmdebstrap calls.
