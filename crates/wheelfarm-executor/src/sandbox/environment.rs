@@ -117,9 +117,7 @@ impl Shared {
         root.held.push(self.hold(&directory.join(RECORD))?);
         Ok(root)
     }
-}
 
-impl Shared {
     /// The image that the environment in `directory` stands on.
     fn base_of(&self, directory: &Path) -> Result<String> {
         let file = self.absolute(&directory.join(RECORD));

@@ -21,12 +21,10 @@ use crate::error::{Result, hinted, io};
 use crate::sandbox::bundle::Network;
 use crate::sandbox::cgroup::{self, Cgroups};
 use crate::sandbox::launch::{Bounds, Container, Launcher, Work};
+use crate::sandbox::place::MAKING;
 
 /// A command that no root has: a runtime that cannot find it has done everything else.
 const ABSENT: &str = "/wheelfarm-trial";
-
-/// Where trials take place, in the sandbox's directory.
-const TRIALS: &str = "making";
 
 /// A machine on which containers run.
 #[derive(Debug, Clone)]
@@ -126,7 +124,7 @@ impl Machine {
     }
 
     async fn try_namespaces(&self, directory: &Path, run: &str) -> Result<()> {
-        let place = Path::new(TRIALS).join(trial_name(run));
+        let place = Path::new(MAKING).join(trial_name(run));
         self.prepare(directory, &place)?;
         let work = Work::Trial {
             place: place.clone(),
@@ -167,7 +165,7 @@ impl Machine {
 
     async fn try_runtime(&self, directory: &Path, run: &str) -> Result<()> {
         let name = trial_name(run);
-        let place = Path::new(TRIALS).join(&name);
+        let place = Path::new(MAKING).join(&name);
         let container = Container {
             name,
             place: place.clone(),
